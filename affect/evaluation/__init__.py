@@ -1,0 +1,1 @@
+"""Predictions → numbers that can be trusted: metrics per person, statistics over people."""

@@ -1,0 +1,66 @@
+"""Statistics with the person as the unit: seeds and folds are averaged within a person before anything is tested."""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import bootstrap, wilcoxon
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean over people with its 95 % interval.
+
+    Args:
+        mean: over people.
+        low, high: BCa bootstrap over people (Efron 1987); the mean itself where people do not differ or are one.
+        sd: standard deviation over people.
+        people: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    sd: float
+    people: int
+
+
+def interval(values: NDArray[np.float64], seed: int = 0, resamples: int = 9999) -> Interval:
+    """Mean of (people,) values and its 95 % bootstrap interval."""
+    mean = float(values.mean())
+    sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+    if len(values) < 2 or np.ptp(values) == 0:
+        return Interval(mean, mean, mean, sd, len(values))
+    result = bootstrap(
+        (values,), np.mean, n_resamples=resamples, confidence_level=0.95, method="BCa", rng=np.random.default_rng(seed)
+    )
+    low, high = float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return Interval(mean, low, high, sd, len(values))
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A method against its reference, person by person.
+
+    Args:
+        difference: method − reference, mean over people, with its interval.
+        p: two-sided Wilcoxon signed-rank test over people; 1 where nobody differs.
+        helped, hurt: people with a higher and with a lower value than under the reference.
+    """
+
+    difference: Interval
+    p: float
+    helped: int
+    hurt: int
+
+
+def paired(method: NDArray[np.float64], reference: NDArray[np.float64]) -> Paired:
+    """Compare (people,) values of the same people in the same order."""
+    difference = method - reference
+    p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
+    return Paired(interval(difference), p, int((difference > 0).sum()), int((difference < 0).sum()))
+
+
+def as_dict(value: Interval | Paired) -> dict[str, object]:
+    """Plain data for a summary."""
+    return asdict(value)

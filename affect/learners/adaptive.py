@@ -1,0 +1,105 @@
+"""The learner: label loss on source rows, plus an alignment over source and target rows if there is one."""
+
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from affect.alignment.base import Alignment, AlignmentInput
+from affect.batch import Batch
+from affect.learners.network import Network
+
+
+class Adaptive(pl.LightningModule):
+    """Trains a Network with or without an alignment; without one it is source-only.
+
+    Random numbers are drawn afresh from (seed, epoch) at the start of every epoch, so that a fit resumed after
+    epoch n is the fit that was never interrupted.
+
+    Args:
+        network: encoders, fusion, head.
+        alignment: None, or the loss that makes domains alike.
+        learning_rate, weight_decay: of AdamW.
+        schedule: `constant`, or `cosine` to zero over all steps.
+        label_smoothing: 0 … 1.
+        seed: of dropout and augmentation.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        alignment: Alignment | None,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        schedule: Literal["constant", "cosine"] = "cosine",
+        label_smoothing: float = 0.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        # Weight 0 adds nothing at all, so that it is source-only to the last bit.
+        self.alignment = alignment if alignment is not None and alignment.weight != 0 else None
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.schedule, self.label_smoothing, self.seed = schedule, label_smoothing, seed
+        self._curve: dict[str, list[Tensor]] = {}
+        self._steps = 1
+
+    @property
+    def adapts(self) -> bool:
+        """Whether training looks at unlabelled target windows."""
+        return self.alignment is not None
+
+    def on_fit_start(self) -> None:
+        self._steps = max(1, int(self.trainer.estimated_stepping_batches))
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+        self._curve = {}
+
+    def training_step(self, batch: Batch) -> Tensor:
+        features = self.network.embed(batch)
+        logits = self.network.head(features)
+        loss, curve = self._label_loss(logits, batch)
+        if self.alignment is not None:
+            progress = self.global_step / self._steps
+            aligned, numbers = self.alignment(
+                AlignmentInput(features, logits, batch.label, batch.source, batch.domain, batch.weight, progress)
+            )
+            loss = loss + aligned
+            curve |= numbers
+        for name, value in curve.items():
+            self._curve.setdefault(name, []).append(value)
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        means = {f"train/{name}": torch.stack(values).float().mean() for name, values in self._curve.items()}
+        self.log_dict(means)
+
+    def validation_step(self, batch: Batch) -> None:
+        _, curve = self._label_loss(self.network(batch), batch)
+        self.log_dict({f"source_val/{name}": value for name, value in curve.items()}, batch_size=len(batch.label))
+
+    def predict_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(B,) window numbers and (B, classes) probabilities."""
+        return batch.window, self.network(batch).softmax(dim=1)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        if self.schedule == "constant":
+            return optimizer
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _label_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Weighted cross-entropy over the source rows, written without selecting rows."""
+        known = batch.source & (batch.label >= 0)
+        weight = batch.weight * known
+        label = batch.label.clamp(min=0)
+        losses = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
+        total = weight.sum().clamp(min=1e-12)
+        loss = (losses * weight).sum() / total
+        accuracy = ((logits.detach().argmax(dim=1) == label) * weight).sum() / total
+        return loss, {"label_loss": loss.detach(), "label_accuracy": accuracy}

@@ -1,0 +1,154 @@
+"""The contract of a corpus: a dataset in its official layout on disk, read trial by trial."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from affect.batch import Signal
+from affect.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One continuous recording of one person with one set of ratings.
+
+    Args:
+        subject, session, stimulus: who, which visit, what evoked it.
+        ratings: rating name → native value (number, or name of a class; NaN when the person gave none).
+        streams: stream name → Signal; a stream that was not recorded is absent.
+        onset: seconds of baseline before the stimulus starts.
+        group: facts about the person (age, sex …) where the corpus has them.
+        where: file and place in it, for error messages.
+    """
+
+    subject: str
+    stimulus: str
+    ratings: Mapping[str, float | str]
+    streams: Mapping[str, Signal]
+    where: str
+    session: str = "1"
+    onset: float = 0.0
+    group: Mapping[str, float | str] = field(default_factory=dict)
+
+
+class Corpus(ABC):
+    """A dataset in its official layout. To add one: subclass this in one file and write its stand-in.
+
+    Args:
+        root: folder of the official download.
+        subjects: read these only; default all found. Naming them also says that gaps are meant.
+    """
+
+    name: ClassVar[str]
+    streams: ClassVar[tuple[str, ...]]
+    ratings: ClassVar[Mapping[str, tuple[float, float] | tuple[str, ...]]]
+    """Rating → (lowest, highest) of its scale, or the names of its classes."""
+    baseline_seconds: ClassVar[float] = 0.0
+
+    def __init__(self, root: str, subjects: Sequence[str] | None = None) -> None:
+        self.root = Path(root).expanduser()
+        self.chosen = None if subjects is None else list(subjects)
+
+    def ensure(self) -> None:
+        """Called once before anything is read. Stand-ins write their files here."""
+        self.check()
+
+    def check(self) -> None:
+        """Raise if `root` cannot be the corpus; looks at the folder only."""
+        if not self.root.is_dir():
+            raise UserError(
+                self.root,
+                "no such folder" if not self.root.exists() else "not a folder",
+                f"the folder of the official {self.name} download",
+                "set --data.corpus.root to it",
+            )
+
+    def subjects(self) -> list[str]:
+        """The people to read, in order; checks that nobody is missing in the middle."""
+        found = self._found()
+        if not found:
+            raise UserError(
+                self.root, f"no {self.name} recording", self.layout(), "point --data.corpus.root at the official folder"
+            )
+        if self.chosen is None:
+            if gaps := self.missing(found):
+                raise UserError(
+                    self.root,
+                    f"no recording of {gaps}, though others up to {found[-1]} are there",
+                    f"every subject: {self.layout()}",
+                    f"download the missing files, or name those to read: --data.corpus.subjects='{found}'",
+                )
+            return found
+        unknown = [s for s in self.chosen if s not in found]
+        if unknown:
+            raise UserError(
+                "data.corpus.subjects", f"{unknown}", f"some of {found}", f"correct the list, or look in {self.root}"
+            )
+        return [s for s in found if s in set(self.chosen)]
+
+    @abstractmethod
+    def layout(self) -> str:
+        """What the official folder holds, in one line, for error messages."""
+
+    @abstractmethod
+    def _found(self) -> list[str]:
+        """Subjects with files under `root`, in numeric order."""
+
+    def missing(self, found: list[str]) -> list[str]:
+        """Subjects that should be there beside those found; a corpus that numbers or lists its people says how."""
+        return []
+
+    @abstractmethod
+    def files(self, subject: str) -> list[Path]:
+        """The files a subject's trials are read from; the cache is keyed by their content."""
+
+    @abstractmethod
+    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial]:
+        """The subject's trials in a fixed order, read lazily, with the asked streams only."""
+
+
+def check_signal(signal: Signal, stream: str, where: str) -> None:
+    """Refuse what would poison training quietly: no samples, NaN or infinity, channels that never move."""
+    if signal.data.ndim != 2 or signal.data.shape[0] != len(signal.channels):
+        raise UserError(
+            where,
+            f"{stream} of shape {signal.data.shape}",
+            f"({len(signal.channels)} channels, samples)",
+            "download the file again",
+        )
+    if signal.data.shape[1] == 0:
+        raise UserError(where, f"{stream} with no samples", "a recording", "download the file again")
+    bad = ~np.isfinite(signal.data).all(axis=1)
+    remedy = "leave the trial out with --data.bad_trials=drop, or repair the file"
+    if bad.any():
+        names = [c for c, b in zip(signal.channels, bad, strict=True) if b]
+        count = int((~np.isfinite(signal.data)).sum())
+        raise UserError(
+            where, f"{count} NaN or infinite samples in {stream} channels {names}", "finite samples", remedy
+        )
+    dead = np.ptp(signal.data, axis=1) == 0
+    if dead.any():
+        names = [c for c, d in zip(signal.channels, dead, strict=True) if d]
+        raise UserError(
+            where, f"constant (dead) {stream} channels {names}", "channels that vary over the trial", remedy
+        )
+
+
+def check_rating(name: str, value: float | str, scale: tuple[float, float] | tuple[str, ...], where: str) -> None:
+    """Refuse a rating outside its scale; NaN stands for 'not given' and passes."""
+    if isinstance(value, str):
+        ok, allowed = value in scale, f"one of {list(scale)}"
+    else:
+        low, high = float(scale[0]), float(scale[1])
+        ok, allowed = bool(np.isnan(value) or low <= value <= high), f"{low:g} to {high:g}"
+    if not ok:
+        raise UserError(
+            where,
+            f"{name} rating {value}",
+            allowed,
+            "repair the file, or leave the trial out with --data.bad_trials=drop",
+        )

@@ -1,0 +1,47 @@
+"""Fingerprints: the same bytes have the same name wherever they lie, so caches and runs outlive a copied folder."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from affect.errors import UserError
+from datamodules.atomic import write_text
+
+
+def digest(value: Any, length: int = 12) -> str:
+    """Hash of plain data (dicts in any order), `length` hexadecimal digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:length]
+
+
+class Fingerprints:
+    """Content hashes of files, remembered by path, size and modification time in `memo`."""
+
+    def __init__(self, memo: Path) -> None:
+        self.memo = memo
+        try:
+            self._known: dict[str, str] = json.loads(memo.read_text())
+        except (OSError, ValueError):
+            self._known = {}
+
+    def of(self, files: Iterable[Path]) -> str:
+        """One hash for the names and contents of `files`, in their order."""
+        return digest([[path.name, self._content(path)] for path in files], 32)
+
+    def _content(self, path: Path) -> str:
+        try:
+            stat = path.stat()
+            key = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+            if key not in self._known:
+                with path.open("rb") as stream:
+                    self._known[key] = hashlib.file_digest(stream, "blake2b").hexdigest()[:32]
+        except OSError as error:
+            raise UserError(
+                path, f"{error.strerror}", "a readable file", "check the path and its permissions"
+            ) from None
+        return self._known[key]
+
+    def save(self) -> None:
+        """Keep the memo; only a convenience, so the last writer wins."""
+        write_text(self.memo, json.dumps(self._known))

@@ -1,0 +1,187 @@
+"""Protocols: pure functions of the trials table and a seed to folds. Windows are cut only after the split."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from affect.errors import UserError
+
+Rows = NDArray[np.int64]
+Unit = TypeVar("Unit", np.str_, np.int64)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split, as row numbers of the trials table.
+
+    Args:
+        source_train: labelled trials to learn from.
+        source_val: labelled trials of the source to choose with; of other people in cross-subject protocols.
+        target_unlabelled: trials whose recordings, never whose labels, a transductive method may look at.
+        target_test: trials that are scored, once, at the end.
+    """
+
+    name: str
+    source_train: Rows
+    source_val: Rows
+    target_unlabelled: Rows
+    target_test: Rows
+
+
+class Protocol(ABC):
+    """The rule that splits trials. Reads `subject` and `stimulus` of the table, never ratings or signals."""
+
+    new_people: bool
+    """Whether the people tested are never trained on."""
+
+    def __init__(self, validation: float = 0.0, seed: int = 0) -> None:
+        if not 0 <= validation < 1:
+            raise UserError("protocol.validation", f"{validation}", "0 ≤ validation < 1", "give a share of the source")
+        self.validation = validation
+        self.seed = seed
+
+    @abstractmethod
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        """All folds, in a fixed order."""
+
+    def _held_out(self, units: NDArray[Unit], fold: int) -> NDArray[Unit]:
+        """The share of source units (people or trials) kept to choose with."""
+        if self.validation == 0 or len(units) < 2:
+            return units[:0]
+        count = min(max(1, round(self.validation * len(units))), len(units) - 1)
+        return np.random.default_rng([self.seed, fold]).permutation(units)[:count]
+
+
+class SubjectGroups(Protocol):
+    """People in k groups; each group is the target once, the others are the source.
+
+    Args:
+        groups: number of groups, 2 … people.
+        validation: share of source people held out to choose with.
+        new_stimuli: 0, or in how many parts the stimuli are cut; each part is tested by models that
+            never met it, so a fold is (group, part) and shares neither person nor stimulus.
+        seed: of the grouping.
+    """
+
+    new_people = True
+
+    def __init__(self, groups: int, validation: float = 0.0, new_stimuli: int = 0, seed: int = 0) -> None:
+        super().__init__(validation, seed)
+        if groups < 2:
+            raise UserError("protocol.groups", f"{groups}", "2 or more", "raise it")
+        if new_stimuli < 0 or new_stimuli == 1:
+            raise UserError("protocol.new_stimuli", f"{new_stimuli}", "0, or 2 or more parts", "correct it")
+        self.groups = groups
+        self.new_stimuli = new_stimuli
+
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        people = _unique(trials["subject"])
+        if not 2 <= self.groups <= len(people):
+            raise UserError("protocol.groups", f"{self.groups} for {len(people)} people", "2 … people", "lower it")
+        order = np.random.default_rng(self.seed).permutation(people)
+        groups = [np.sort(part) for part in np.array_split(order, self.groups)]
+        return self._folds(trials, {f"group{i + 1:02d}": group for i, group in enumerate(groups)})
+
+    def _folds(self, trials: pd.DataFrame, targets: dict[str, NDArray[np.str_]]) -> list[Fold]:
+        subject = trials["subject"].to_numpy(dtype=str)
+        people = _unique(trials["subject"])
+        folds = []
+        for number, (name, group) in enumerate(targets.items()):
+            is_target = np.isin(subject, group)
+            held_out = self._held_out(people[~np.isin(people, group)], number)
+            is_val = np.isin(subject, held_out)
+            for part, (old, new) in self._stimulus_parts(trials).items():
+                test = np.flatnonzero(is_target & new)
+                if len(test) == 0:
+                    continue
+                folds.append(
+                    Fold(
+                        name=name + part,
+                        source_train=np.flatnonzero(~is_target & ~is_val & old),
+                        source_val=np.flatnonzero(is_val & old),
+                        target_unlabelled=test,
+                        target_test=test,
+                    )
+                )
+        return folds
+
+    def _stimulus_parts(self, trials: pd.DataFrame) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+        """Fold-name suffix → (trials that may train, trials that may be tested)."""
+        if not self.new_stimuli:
+            everything = np.ones(len(trials), dtype=bool)
+            return {"": (everything, everything)}
+        stimuli = _unique(trials["stimulus"])
+        if len(stimuli) < self.new_stimuli:
+            raise UserError(
+                "protocol.new_stimuli",
+                f"{self.new_stimuli} parts of {len(stimuli)} stimuli",
+                "no more parts than stimuli",
+                "lower it",
+            )
+        parts = np.array_split(np.random.default_rng(self.seed).permutation(stimuli), self.new_stimuli)
+        stimulus = trials["stimulus"].to_numpy(dtype=str)
+        masks = [np.isin(stimulus, part) for part in parts]
+        return {f"-stimuli{i + 1:02d}": (~mask, mask) for i, mask in enumerate(masks)}
+
+
+class LeaveOneSubjectOut(SubjectGroups):
+    """Each person is the target once, all others are the source; folds are named by the person.
+
+    Args:
+        validation, new_stimuli, seed: as in SubjectGroups.
+    """
+
+    def __init__(self, validation: float = 0.0, new_stimuli: int = 0, seed: int = 0) -> None:
+        super().__init__(2, validation, new_stimuli, seed)
+
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        people = _unique(trials["subject"])
+        if len(people) < 2:
+            raise UserError("protocol", f"{len(people)} person to leave out", "2 people or more", "add people")
+        return self._folds(trials, {str(person): people[i : i + 1] for i, person in enumerate(people)})
+
+
+class WithinSubject(Protocol):
+    """Each person alone: their trials in k parts, each part tested once by a model of the others.
+
+    Parts are not stratified: a split that reads target labels would change when they change.
+
+    Args:
+        parts: number of parts, 2 … trials of a person.
+        validation: share of a person's training trials held out to choose with.
+        seed: of the shuffling.
+    """
+
+    new_people = False
+
+    def __init__(self, parts: int = 4, validation: float = 0.0, seed: int = 0) -> None:
+        super().__init__(validation, seed)
+        if parts < 2:
+            raise UserError("protocol.parts", f"{parts}", "2 or more", "raise it")
+        self.parts = parts
+
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        subject = trials["subject"].to_numpy(dtype=str)
+        folds = []
+        for number, person in enumerate(_unique(trials["subject"])):
+            rows = np.flatnonzero(subject == person)
+            if len(rows) < self.parts:
+                raise UserError(
+                    "protocol.parts", f"{self.parts} parts of {person}'s {len(rows)} trials", "≤ trials", "lower it"
+                )
+            order = np.random.default_rng([self.seed, number]).permutation(rows)
+            for i, test in enumerate(np.array_split(order, self.parts)):
+                train = np.setdiff1d(rows, test)
+                val = self._held_out(train, number * self.parts + i)
+                test = np.sort(test)
+                folds.append(Fold(f"{person}-part{i + 1}", np.setdiff1d(train, val), np.sort(val), test, test))
+        return folds
+
+
+def _unique(column: "pd.Series[str]") -> NDArray[np.str_]:
+    """Distinct values in order of first appearance (the corpus's own order)."""
+    return np.asarray(pd.unique(column.astype(str)), dtype=str)

@@ -1,0 +1,148 @@
+"""The config of an experiment: these classes are its schema, its defaults and its documentation.
+
+Importing this file imports neither torch nor a corpus: plain mistakes are found in a moment. What a class path
+accepts is known from the class's own signature (see components.py).
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+from affect.errors import UserError
+
+Normalisation = Literal["none", "source", "subject", "baseline"]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are refused, the docstring under a key is its help."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Component(Section):
+    """A class by its path and the arguments it is made with; a bare path stands for no arguments."""
+
+    class_path: str
+    """Where the class lives, for example affect.alignment.DANN."""
+    init_args: dict[str, Any] = {}
+    """Arguments of the class, as its signature names them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_path(cls, value: Any) -> Any:
+        return {"class_path": value} if isinstance(value, str) else value
+
+
+class Stream(Section):
+    steps: list[Component] = []
+    """Steps a whole trial goes through when the cache is prepared (affect.preprocessing)."""
+    features: Component | None = None
+    """Numbers computed from each window (affect.preprocessing); without them the encoder reads samples."""
+
+
+class Window(Section):
+    seconds: PositiveFloat
+    """Length of a window, s."""
+    step: PositiveFloat | None = None
+    """Distance between windows, s; default: the length, no overlap."""
+    short: Literal["drop", "repeat"] = "drop"
+    """A trial shorter than a window gives no window, or one that repeats it until it is full."""
+
+
+class Data(Section):
+    corpus: Component
+    """A corpus on disk (datamodules.corpora) or a stand-in for it (datamodules.standin)."""
+    streams: Annotated[dict[str, Stream], Field(min_length=1)]
+    """Stream name → how it is prepared."""
+    target: Component
+    """What is predicted (datamodules.targets)."""
+    window: Window
+    bad_trials: Literal["error", "drop"] = "error"
+    """A trial with NaNs, dead channels or impossible ratings: stop and say so, or leave it out and say so."""
+    cache: str = "cache"
+    """Folder of prepared corpora."""
+
+
+class Model(Section):
+    encoders: Annotated[dict[str, Component], Field(min_length=1)]
+    """Stream name → encoder (affect.encoders), one for each stream of data.streams."""
+    fusion: Component = Component(class_path="affect.fusion.Concatenation")
+    """How embeddings become one (affect.fusion)."""
+
+
+class Method(Section):
+    alignment: Component | None = None
+    """The loss that makes domains alike (affect.alignment); none is source-only."""
+
+
+class Trainer(Section):
+    max_epochs: PositiveInt = 30
+    """Passes over the source windows."""
+    batch_size: PositiveInt = 64
+    """Source windows a step; a method that adapts adds as many target windows."""
+    learning_rate: PositiveFloat = 1e-3
+    """Of AdamW."""
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    """Of AdamW."""
+    schedule: Literal["constant", "cosine"] = "cosine"
+    """Of the learning rate, over all steps."""
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the label spread over all classes."""
+    checkpoint_every: PositiveInt = 10
+    """Epochs between the checkpoints an interrupted run goes on from."""
+
+
+class Compute(Section):
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Runs at a time, each in a process with one thread; 0 is one for each core. Changes no result."""
+    accelerator: Literal["cpu", "gpu", "mps"] = "cpu"
+    """Where the networks train; gpu runs are made one at a time."""
+
+
+class WandB(Section):
+    mode: Literal["offline", "online", "disabled"] = "offline"
+    """offline writes beside the runs and needs no network; `wandb sync` uploads it later."""
+    project: str = "affect"
+    entity: str | None = None
+
+
+class Experiment(Section):
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    """Of the folder of results and of the W&B group."""
+    data: Data
+    protocol: Component
+    """The rule that splits people and trials (datamodules.protocols)."""
+    normalisation: Annotated[list[Normalisation], Field(min_length=1)] = ["source"]
+    """Each method is run under each of these; what a method may see of the target follows from it."""
+    model: Model
+    methods: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], Method] = {}
+    """Name → what is added to the same learner. source-only is always there."""
+    selection: Literal["last", "source-validation"] = "last"
+    """The epoch that is scored: the last, or the one with the lowest label loss on held-out source people."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    """Every fold and method is run with each seed."""
+    trainer: Trainer = Trainer()
+    compute: Compute = Compute()
+    wandb: WandB = WandB()
+    output: str = "runs"
+    """Folder of runs and results."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_normalisation(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(value.get("normalisation"), str):
+            value = {**value, "normalisation": [value["normalisation"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _source_only_first(self) -> "Experiment":
+        others = {name: method for name, method in self.methods.items() if name != "source-only"}
+        if self.methods.get("source-only", Method()).alignment is not None:
+            raise UserError(
+                "methods.source-only",
+                "an alignment",
+                "none: source-only is the learner without one",
+                "rename the method",
+            )
+        object.__setattr__(self, "methods", {"source-only": Method(), **others})
+        return self

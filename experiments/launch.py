@@ -1,0 +1,150 @@
+"""Running a plan: worker processes take runs one by one, and a lock on each run's folder keeps them apart.
+
+The lock is all the coordination there is, so the same command started twice, on one machine or on many that share
+the output folder, divides the work. A killed process loses its lock with its life.
+"""
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import traceback
+import uuid
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from affect.errors import UserError
+from experiments.config import Experiment
+from experiments.plan import Plan, Run, make
+
+Report = Callable[[str, int], None]
+
+
+def workers_for(experiment: Experiment, pending: int) -> int:
+    """How many runs to make at a time."""
+    if experiment.compute.accelerator != "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(experiment.compute.workers or cores, pending))
+
+
+def launch(plan: Plan, report: Report) -> list[str]:
+    """Make every run of the plan that is not done.
+
+    Args:
+        report: called with a run's label and its finished epochs, from this process.
+
+    Returns:
+        What went wrong, a text for each run that failed; the others are finished all the same.
+    """
+    pending = sum(not run.done for run in plan.runs)
+    count = workers_for(plan.experiment, pending)
+    if pending == 0:
+        return []
+    attempt = uuid.uuid4().hex
+    if count == 1:
+        return work(plan, report, attempt)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["experiments.execute"])
+    messages: Any = context.Queue()
+    workers = [
+        context.Process(target=_worker, args=(plan.experiment, messages, attempt), daemon=True) for _ in range(count)
+    ]
+    for worker in workers:
+        worker.start()
+    try:
+        return _listen(workers, messages, report)
+    finally:
+        for worker in workers:
+            worker.terminate()
+            worker.join()
+
+
+def work(plan: Plan, report: Report, attempt: str) -> list[str]:
+    """Make runs in this process until none is left; those another process holds are waited for, then looked at.
+
+    Args:
+        attempt: name of this launch; a run that failed in it is not tried by its other workers.
+    """
+    import torch
+
+    torch.set_num_threads(1)  # the result of a run must not depend on how many run beside it
+    failures: list[str] = []
+    waiting = [run for run in plan.runs if not run.done]
+    patience = 0.0
+    while waiting:
+        busy = []
+        for run in waiting:
+            run.folder.mkdir(parents=True, exist_ok=True)
+            try:
+                with FileLock(run.folder / ".lock", timeout=patience):
+                    if not run.done and not _failed_in(run.folder, attempt):
+                        failures += _attempt(plan, run, report, attempt)
+            except Timeout:
+                busy.append(run)
+        waiting, patience = busy, 1.0
+    return failures
+
+
+def _attempt(plan: Plan, run: Run, report: Report, attempt: str) -> list[str]:
+    """Execute a run; one run's failure must not cost the others, so it is written down and handed back."""
+    from experiments.execute import execute
+
+    failed = run.folder / "failed.txt"
+    failed.unlink(missing_ok=True)
+    try:
+        execute(plan, run, report)
+        return []
+    except UserError as error:
+        failed.write_text(f"{attempt}\n{error}\n")
+        return [f"{run.label}: {error}"]
+    except Exception as error:
+        failed.write_text(f"{attempt}\n{traceback.format_exc()}")
+        return [f"{run.label}: {type(error).__name__}: {error}\n  see {failed}"]
+
+
+def _failed_in(folder: Path, attempt: str) -> bool:
+    failed = folder / "failed.txt"
+    return failed.exists() and failed.read_text().startswith(attempt)
+
+
+def _worker(experiment: Experiment, messages: Any, attempt: str) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)  # nobody is listening any more
+
+    threading.Thread(target=follow, daemon=True).start()
+    try:
+        failures = work(make(experiment), lambda label, epochs: messages.put((label, epochs)), attempt)
+    except Exception:
+        failures = [traceback.format_exc()]
+    messages.put(failures)
+
+
+def _listen(workers: list[BaseProcess], messages: Any, report: Report) -> list[str]:
+    failures: list[str] = []
+    finished = 0
+    while finished < len(workers):
+        try:
+            message = messages.get(timeout=1.0)
+        except queue.Empty:
+            dead = [worker for worker in workers if worker.exitcode not in (None, 0)]
+            if dead:
+                failures.append(f"{len(dead)} worker processes died (exit codes {[w.exitcode for w in dead]})")
+                return failures
+            continue
+        if isinstance(message, list):
+            failures += message
+            finished += 1
+        else:
+            report(*message)
+    return failures

@@ -1,0 +1,108 @@
+"""One experiment from a checked config to its printed table, with progress."""
+
+import sys
+from types import TracebackType
+from typing import Any
+
+from tqdm import tqdm
+
+from experiments.check import check
+from experiments.config import Experiment
+
+
+def run(experiment: Experiment, dry_run: bool = False) -> int:
+    """Prepare, run what is not done, print the table; 0, or 1 when a run failed."""
+    experiment = check(experiment)
+    from experiments.plan import make
+
+    with Progress("windows") as bar:
+        plan = make(experiment, bar.stage)
+    done = sum(run.done for run in plan.runs)
+    if dry_run:
+        print(describe(plan))
+        return 0
+    _say(f"{len(plan.runs)} runs, {done} done → {plan.folder}")
+    for reason in plan.dropped:
+        _say(f"left out: {reason}")
+    from experiments.launch import launch
+    from experiments.summary import summarise
+
+    with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:
+        failures = launch(plan, bar.epoch)
+    if failures:
+        for failure in failures[:5]:
+            print(f"error: {failure}", file=sys.stderr)
+        print(f"{len(failures)} failures; finished runs are kept, the same command tries the rest", file=sys.stderr)
+        return 1
+    from affect.reporting.table import table
+
+    print(table(summarise(plan)))
+    _say(f"\n{plan.folder / 'summary.json'}")
+    return 0
+
+
+def describe(plan: Any) -> str:
+    """The plan in words: folds, who is in each, runs, what is already done."""
+    trials = plan.windows.trials
+
+    def who(rows: Any) -> str:
+        people = list(dict.fromkeys(trials["subject"].iloc[rows]))
+        shown = ", ".join(people[:6]) + (f" … ({len(people)})" if len(people) > 6 else "")
+        return f"{shown} [{len(rows)} trials, {len(plan.windows.table.of_trials(rows))} windows]" if len(rows) else "–"
+
+    lines = [
+        f"{plan.experiment.name}: {len(plan.windows.people)} people, {len(trials)} trials, "
+        f"{len(plan.windows.table)} windows of {plan.windows.table.seconds:g} s, classes {list(plan.classes)}"
+    ]
+    for fold in plan.folds:
+        lines.append(f"fold {fold.name}")
+        lines.append(f"  source-train       {who(fold.source_train)}")
+        lines.append(f"  source-val         {who(fold.source_val)}")
+        lines.append(f"  target-unlabelled  {who(fold.target_unlabelled)}")
+        lines.append(f"  target-test        {who(fold.target_test)}")
+    lines.append("runs")
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for item in plan.runs:
+        groups.setdefault((item.method, item.normalisation, item.setting), []).append(item)
+    for (method, normalisation, setting), runs in groups.items():
+        done = sum(item.done for item in runs)
+        lines.append(
+            f"  {method} · {normalisation} · {setting}: {len(runs)} runs "
+            f"({len(plan.folds)} folds × seeds {plan.experiment.seeds}), {done} done"
+        )
+    lines.append(f"{sum(item.done for item in plan.runs)} of {len(plan.runs)} runs done → {plan.folder}")
+    return "\n".join(lines)
+
+
+class Progress:
+    """A bar with the time left on a terminal; silent elsewhere.
+
+    Args:
+        unit: of what is counted.
+        total: how many there are, where that is known from the start.
+    """
+
+    def __init__(self, unit: str, total: int = 0) -> None:
+        self._bar = tqdm(total=total, unit=f" {unit}", disable=not sys.stderr.isatty(), leave=False, smoothing=0.05)
+        self._seen: dict[str, int] = {}
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._bar.close()
+
+    def stage(self, what: str, done: int, total: int) -> None:
+        """`done` of `total` subjects through a stage of the preparation."""
+        self._bar.unit, self._bar.total, self._bar.n = " people", total, done
+        self._bar.set_description(what)
+
+    def epoch(self, label: str, epochs: int) -> None:
+        """A run has finished `epochs` epochs."""
+        self._bar.update(epochs - self._seen.get(label, 0))
+        self._seen[label] = epochs
+        self._bar.set_description(label)
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
