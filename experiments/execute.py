@@ -1,6 +1,7 @@
 """One run: train on the fold's source, predict its target, leave the result in the run's folder."""
 
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -178,21 +179,21 @@ def _loggers(plan: Plan, run: Run) -> list[Logger]:
     loggers: list[Logger] = [CSVLogger(run.folder, name="curves", version="")]
     settings = plan.experiment.wandb
     if settings.mode != "disabled":
+        os.environ.setdefault("WANDB_SILENT", "true")
         import wandb
 
-        loggers.append(
-            WandbLogger(
-                project=settings.project,
-                entity=settings.entity,
-                name=run.label,
-                group=plan.folder.name,
-                job_type=run.method,
-                offline=settings.mode == "offline",
-                save_dir=run.folder,
-                config={"run": run.spec, "setting": run.setting, "method": run.method},
-                settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_save_requirements=False),
-            )
+        experiment = wandb.init(
+            project=settings.project,
+            entity=settings.entity,
+            name=run.label,
+            group=plan.folder.name,
+            job_type=run.method,
+            mode=settings.mode,
+            dir=run.folder,
+            config={"run": run.spec, "setting": run.setting, "method": run.method},
+            settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_save_requirements=False),
         )
+        loggers.append(WandbLogger(experiment=experiment))
     return loggers
 
 

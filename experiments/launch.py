@@ -11,7 +11,7 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -130,7 +130,7 @@ def _worker(experiment: Experiment, messages: Any, attempt: str) -> None:
     messages.put(failures)
 
 
-def _listen(workers: list[BaseProcess], messages: Any, report: Report) -> list[str]:
+def _listen(workers: Sequence[BaseProcess], messages: Any, report: Report) -> list[str]:
     failures: list[str] = []
     finished = 0
     while finished < len(workers):

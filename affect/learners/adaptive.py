@@ -15,8 +15,8 @@ from affect.learners.network import Network
 class Adaptive(pl.LightningModule):
     """Trains a Network with or without an alignment; without one it is source-only.
 
-    Random numbers are drawn afresh from (seed, epoch) at the start of every epoch, so that a fit resumed after
-    epoch n is the fit that was never interrupted.
+    The random numbers of a step depend on (seed, step) alone, so that a resumed fit is the fit that was never
+    interrupted.
 
     Args:
         network: encoders, fusion, head.
@@ -55,8 +55,10 @@ class Adaptive(pl.LightningModule):
         self._steps = max(1, int(self.trainer.estimated_stepping_batches))
 
     def on_train_epoch_start(self) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
         self._curve = {}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch) -> Tensor:
         features = self.network.embed(batch)
@@ -86,7 +88,9 @@ class Adaptive(pl.LightningModule):
         return batch.window, self.network(batch).softmax(dim=1)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = torch.optim.AdamW(
+            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
         if self.schedule == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)

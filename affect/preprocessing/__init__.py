@@ -2,6 +2,7 @@
 
 from affect.preprocessing.audio import LogMel, Resample, TrimSilence
 from affect.preprocessing.eeg import DifferentialEntropy
+from affect.preprocessing.functionals import Functionals
 from affect.preprocessing.step import Features, Step
 
-__all__ = ["DifferentialEntropy", "Features", "LogMel", "Resample", "Step", "TrimSilence"]
+__all__ = ["DifferentialEntropy", "Features", "Functionals", "LogMel", "Resample", "Step", "TrimSilence"]
