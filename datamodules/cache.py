@@ -244,7 +244,7 @@ def _same_kind(expected: dict[str, Any], signal: Signal, stream: str, where: str
     if _kind(signal) != expected:
         raise UserError(
             where,
-            f"{stream} at {signal.rate:g} Hz with {len(signal.channels)} channels in {signal.unit}",
-            f"{expected['rate']:g} Hz with {len(expected['channels'])} channels in {expected['unit']}, as before it",
+            f"{stream} at {signal.rate:g} Hz with channels {list(signal.channels)} in {signal.unit}",
+            f"{expected['rate']:g} Hz with channels {expected['channels']} in {expected['unit']}, as before it",
             "add a Resample step, or leave this subject out with --data.corpus.subjects",
         )

@@ -11,8 +11,8 @@ from datamodules.atomic import write_text
 
 
 def digest(value: Any, length: int = 12) -> str:
-    """Hash of plain data (dicts in any order), `length` hexadecimal digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:length]
+    """Hash of plain data, `length` hexadecimal digits; order counts, as it does for bands and encoders."""
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:length]
 
 
 class Fingerprints:

@@ -82,7 +82,7 @@ class SubjectGroups(Protocol):
         people = _unique(trials["subject"])
         if not 2 <= self.groups <= len(people):
             raise UserError("protocol.groups", f"{self.groups} for {len(people)} people", "2 … people", "lower it")
-        order = np.random.default_rng(self.seed).permutation(people)
+        order = np.random.default_rng(self.seed).permutation(np.sort(people))
         groups = [np.sort(part) for part in np.array_split(order, self.groups)]
         return self._folds(trials, {f"group{i + 1:02d}": group for i, group in enumerate(groups)})
 
@@ -122,7 +122,7 @@ class SubjectGroups(Protocol):
                 "no more parts than stimuli",
                 "lower it",
             )
-        parts = np.array_split(np.random.default_rng(self.seed).permutation(stimuli), self.new_stimuli)
+        parts = np.array_split(np.random.default_rng(self.seed).permutation(np.sort(stimuli)), self.new_stimuli)
         stimulus = trials["stimulus"].to_numpy(dtype=str)
         masks = [np.isin(stimulus, part) for part in parts]
         return {f"-stimuli{i + 1:02d}": (~mask, mask) for i, mask in enumerate(masks)}

@@ -88,9 +88,9 @@ class StreamWindows:
         self._stream: CachedStream = cache.streams[name]
         stream = self._stream
         samples = max(1, round(table.seconds * stream.rate))
-        last = np.maximum(stream.length[table.trial] - 1, 0)
-        self._first = np.minimum(np.rint(table.start * stream.rate).astype(np.int64), last)
         real = np.clip(np.rint(table.length * stream.rate).astype(np.int64), 1, samples)
+        last = np.maximum(stream.length[table.trial] - real, 0)
+        self._first = np.minimum(np.rint(table.start * stream.rate).astype(np.int64), last)
         self._real = np.minimum(real, np.maximum(stream.length[table.trial] - self._first, 1))
         self._offsets = np.arange(samples)
         if features is None:
@@ -139,16 +139,17 @@ class StreamWindows:
         count, total = np.zeros(trials), np.zeros((trials, *width))
         squares = np.zeros((trials, *width))
         axis = (2,) if self.features is None else ()
-        # Deviations are taken from the first window's mean: float64 sums of small numbers lose nothing.
-        origin = np.zeros(width)
-        for number, rows in enumerate(_chunks(len(table))):
+        # Deviations are taken from the mean of the trial's first window: float64 sums of small numbers lose nothing,
+        # and a trial's moments depend on that trial alone.
+        origin = np.zeros((trials, *width))
+        first = np.unique(table.trial, return_index=True)[1]
+        for rows in (first[part] for part in _chunks(len(first))):
+            origin[table.trial[rows]] = self.gather(rows).astype(np.float64).mean(axis=axis, keepdims=True)
+        for rows in _chunks(len(table)):
             rows = rows[self.present[rows]]
             if len(rows) == 0:
                 continue
-            values = self.gather(rows).astype(np.float64)
-            if number == 0:
-                origin = values.mean(axis=(0, 2) if axis else 0).reshape(width)
-            values -= origin
+            values = self.gather(rows).astype(np.float64) - origin[table.trial[rows]]
             samples = values.shape[2] if axis else 1
             np.add.at(count, table.trial[rows], samples)
             np.add.at(total, table.trial[rows], values.sum(axis=axis, keepdims=True))

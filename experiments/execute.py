@@ -44,7 +44,8 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
     trainer_config = plan.experiment.trainer
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
-        config = {"run": run.spec, "provenance": _provenance()}
+        whole = plan.experiment.model_dump(mode="json")
+        config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
         write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
 
         learner, data = _learner_and_data(plan, run)

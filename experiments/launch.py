@@ -12,6 +12,7 @@ import threading
 import traceback
 import uuid
 from collections.abc import Callable, Sequence
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,12 @@ def workers_for(experiment: Experiment, pending: int) -> int:
     return max(1, min(experiment.compute.workers or cores, pending))
 
 
+def warm_up() -> None:
+    """Let the workers' imports (torch, Lightning: seconds) begin while the data is being prepared."""
+    multiprocessing.set_forkserver_preload(["experiments.execute"])
+    forkserver.ensure_running()
+
+
 def launch(plan: Plan, report: Report) -> list[str]:
     """Make every run of the plan that is not done.
 
@@ -49,8 +56,8 @@ def launch(plan: Plan, report: Report) -> list[str]:
     attempt = uuid.uuid4().hex
     if count == 1:
         return work(plan, report, attempt)
+    warm_up()
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["experiments.execute"])
     messages: Any = context.Queue()
     workers = [
         context.Process(target=_worker, args=(plan.experiment, messages, attempt), daemon=True) for _ in range(count)

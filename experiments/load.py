@@ -38,9 +38,20 @@ def check(tree: Any, path: Path) -> Experiment:
         raise _explain(first, path, more) from None
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML whose second `seeds:` is a mistake, not a silent winner."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> Any:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
     except OSError as error:
         raise UserError(path, f"{error.strerror}", "a YAML config", "see experiments/configs/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -58,25 +69,37 @@ def _put(tree: Any, override: str) -> None:
     node = tree
     for depth, key in enumerate(parents):
         node = _arguments(node, key)
-        if not isinstance(node.get(key), dict):
-            # A class given by its bare path opens up to take arguments; what is not there yet is made.
-            node[key] = {"class_path": node[key]} if isinstance(node.get(key), str) else node.get(key) or {}
-        if not isinstance(node[key], dict):
+        place = _place(node, key, flag)
+        child = node[place] if isinstance(node, list) else node.get(place)
+        if isinstance(child, str):
+            child = {"class_path": child}  # a class given by its bare path opens up to take arguments
+        child = {} if child is None else child
+        if not isinstance(child, dict | list):
             found = ".".join(keys[: depth + 1])
-            raise UserError(flag[2:], f"{found} is {node[key]!r}", "a section with keys of its own", "see --help")
-        node = node[key]
+            raise UserError(flag[2:], f"{found} is {child!r}", "a section with keys of its own", "see --help")
+        node[place] = child
+        node = child
     try:
-        _arguments(node, last)[last] = yaml.safe_load(text)
+        node = _arguments(node, last)
+        node[_place(node, last, flag)] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(flag[2:], f"{text!r}: {error}", "a value in YAML", "quote it") from None
 
 
-def _arguments(node: dict[str, Any], key: str) -> dict[str, Any]:
+def _place(node: Any, key: str, flag: str) -> Any:
+    """`key` of a mapping, or the number it is in a list."""
+    if not isinstance(node, list):
+        return key
+    if not key.isdigit() or int(key) >= len(node):
+        raise UserError(flag[2:], f"{key!r} in a list", f"0 … {len(node) - 1}", "name an entry by its number")
+    return int(key)
+
+
+def _arguments(node: Any, key: str) -> Any:
     """Where `key` belongs: in a component's init_args unless it is one of its own two keys."""
-    if "class_path" not in node or key in ("class_path", "init_args"):
+    if not isinstance(node, dict) or "class_path" not in node or key in ("class_path", "init_args"):
         return node
-    arguments: dict[str, Any] = node.setdefault("init_args", {})
-    return arguments
+    return node.setdefault("init_args", {})
 
 
 def _explain(error: Any, path: Path, more: str) -> UserError:

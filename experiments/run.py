@@ -51,7 +51,7 @@ def _parse(arguments: list[str]) -> tuple[Path | None, list[str], bool, bool]:
         elif argument == "--dry-run":
             dry_run = True
         else:
-            if argument.startswith("--") and "=" not in argument and rest:
+            if argument.startswith("--") and "=" not in argument and rest and not rest[0].startswith("--"):
                 argument = f"{argument}={rest.pop(0)}"
             if argument.startswith("--config="):
                 config = Path(argument.partition("=")[2]).expanduser()

@@ -13,8 +13,11 @@ from experiments.config import Experiment
 def run(experiment: Experiment, dry_run: bool = False) -> int:
     """Prepare, run what is not done, print the table; 0, or 1 when a run failed."""
     experiment = check(experiment)
+    from experiments.launch import launch, warm_up
     from experiments.plan import make
 
+    if not dry_run and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
+        warm_up()
     with Progress("windows") as bar:
         plan = make(experiment, bar.stage)
     done = sum(run.done for run in plan.runs)
@@ -24,7 +27,6 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
     _say(f"{len(plan.runs)} runs, {done} done → {plan.folder}")
     for reason in plan.dropped:
         _say(f"left out: {reason}")
-    from experiments.launch import launch
     from experiments.summary import summarise
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:

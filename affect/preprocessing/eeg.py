@@ -43,6 +43,8 @@ class DifferentialEntropy(Features):
         centred = segments - segments.mean(axis=-1, keepdims=True)
         power = (np.abs(scipy.fft.rfft(centred * taper, axis=-1)) ** 2).mean(axis=-2)
         power *= 2 / (length * float((taper**2).sum()))  # one-sided, so that the sum over bins is the variance
+        if length % 2 == 0:
+            power[..., -1] /= 2  # the highest frequency has one side
         hertz = scipy.fft.rfftfreq(length, 1 / rate)
         variance = np.empty((*windows.shape[:-1], len(self.bands)), dtype=np.float32)
         for i, (name, (low, high)) in enumerate(self.bands.items()):

@@ -22,5 +22,6 @@ class Functionals(Features):
     def __call__(self, windows: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
         """(B, C, T) → (B, C, 8), in the unit of the stream."""
         quantiles = np.quantile(windows, [0.0, 0.1, 0.5, 0.9, 1.0], axis=-1)
-        parts = [windows.mean(axis=-1), windows.std(axis=-1), *quantiles, np.diff(windows, axis=-1).std(axis=-1)]
+        moves = np.diff(windows, axis=-1) if windows.shape[-1] > 1 else np.zeros_like(windows)
+        parts = [windows.mean(axis=-1), windows.std(axis=-1), *quantiles, moves.std(axis=-1)]
         return np.stack(parts, axis=-1).astype(np.float32)

@@ -77,7 +77,7 @@ def fit(
     elif normalisation == "baseline":
         shift[:] = moments.baseline
         relative = Moments(moments.count, moments.mean - moments.baseline, moments.m2, moments.baseline)
-        scale[:] = _inverse(relative.pool(source_train)[1])
+        scale[:] = _inverse(relative.pool(source_train[moments.count[source_train] > 0])[1])
     return Affine(shift.astype(np.float32), scale.astype(np.float32))
 
 

@@ -1,0 +1,47 @@
+"""Write a stand-in corpus: small invented recordings in a corpus's official layout, with a known effect in them.
+
+uv run python scripts/make_standin.py deap ~/standin-deap --subjects 8 --trials 16 --seconds 30 --strength 1
+"""
+
+import argparse
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from affect.errors import UserError
+from datamodules.standin.deap import write_deap
+from datamodules.standin.eegmat import write_eegmat
+from datamodules.standin.ravdess import write_ravdess
+
+WRITERS: dict[str, Callable[..., None]] = {"deap": write_deap, "eegmat": write_eegmat, "ravdess": write_ravdess}
+
+
+def main() -> int:
+    """Parse, write, say where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    corpora = parser.add_subparsers(dest="corpus", required=True)
+    for name, writer in WRITERS.items():
+        corpus = corpora.add_parser(name, description=inspect.getdoc(writer))
+        corpus.add_argument("root", type=Path, help="a new or empty folder")
+        for key, parameter in list(inspect.signature(writer).parameters.items())[1:]:
+            corpus.add_argument(f"--{key}", type=type(parameter.default), default=parameter.default)
+    settings = vars(parser.parse_args())
+    corpus, root = settings.pop("corpus"), settings.pop("root").expanduser()
+    root.mkdir(parents=True, exist_ok=True)
+    if any(root.iterdir()):
+        print(f"error: {root} is not empty; a stand-in is never written over anything", file=sys.stderr)
+        return 2
+    try:
+        WRITERS[corpus](root, **settings)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(root)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""Metrics, statistics and their table: by hand, and against sklearn and scipy."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.stats import wilcoxon
+from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
+
+from affect.evaluation.metrics import METRICS, person_metrics, pool, score
+from affect.evaluation.statistics import as_dict, interval, paired
+from affect.evaluation.trivial import TRIVIAL, trivial
+from affect.reporting.table import table
+
+Array = NDArray[np.float64]
+quick = settings(max_examples=50, deadline=None)
+
+
+def hard(*classes: int, of: int) -> Array:
+    """Probabilities all on one class."""
+    return np.eye(of)[list(classes)]
+
+
+def test_metrics_of_a_person_by_hand() -> None:
+    """Of four classes the person has three, and one more is predicted: recalls 1/2, 1, 0."""
+    label = np.array([0, 0, 1, 2])
+    found = person_metrics(label, hard(0, 3, 1, 1, of=4))
+    assert found["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 0) / 3)
+    assert found["accuracy"] == pytest.approx(2 / 4)
+    # F1: 2/3 of class 0, 2/3 of 1, 0 of 2, which is missed, and 0 of 3, which is only predicted
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 2 / 3 + 0 + 0) / 4)
+
+
+def test_macro_f1_leaves_out_classes_that_nobody_names() -> None:
+    assert person_metrics(np.array([0, 0, 2]), hard(0, 0, 2, of=8))["macro_f1"] == 1.0
+
+
+def test_a_person_of_one_class_has_no_auroc() -> None:
+    found = person_metrics(np.array([1, 1, 1]), np.array([[0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]))
+    assert found["auroc"] is None
+    assert found["balanced_accuracy"] == found["accuracy"] == pytest.approx(2 / 3)
+    assert person_metrics(np.array([1]), hard(1, of=3))["auroc"] is None
+
+
+def test_auroc_of_two_classes_is_that_of_the_second() -> None:
+    label, high = np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.5, 0.9])
+    found = person_metrics(label, np.stack([1 - high, high], axis=1))
+    assert found["auroc"] == pytest.approx(3 / 4)  # of the four pairs, one stands the wrong way round
+
+
+@st.composite
+def people(draw: st.DrawFn) -> tuple[NDArray[np.int64], Array, int]:
+    """(n,) labels, some classes of K absent, and (n, K) probabilities."""
+    classes, n = draw(st.integers(2, 5)), draw(st.integers(1, 30))
+    generator = np.random.default_rng(draw(st.integers(0, 2**16)))
+    has = generator.permutation(classes)[: draw(st.integers(1, classes))]
+    return generator.choice(has, n), generator.dirichlet(np.ones(classes), n), classes
+
+
+@quick
+@given(people())
+@pytest.mark.filterwarnings("ignore")
+def test_metrics_are_sklearns(person: tuple[NDArray[np.int64], Array, int]) -> None:
+    label, probability, classes = person
+    predicted, has = probability.argmax(axis=1), np.unique(label)
+    found = person_metrics(label, probability)
+    assert set(found) == set(METRICS)
+    assert found["accuracy"] == pytest.approx(accuracy_score(label, predicted))
+    assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(label, predicted))
+    named = np.union1d(label, predicted)
+    assert found["macro_f1"] == pytest.approx(f1_score(label, predicted, labels=named, average="macro"))
+    if len(has) == 1:
+        assert found["auroc"] is None
+    elif classes == 2:
+        assert found["auroc"] == pytest.approx(roc_auc_score(label, probability[:, 1]))
+    else:
+        areas = [roc_auc_score(label == c, probability[:, c]) for c in has]
+        assert found["auroc"] == pytest.approx(np.mean(areas))
+        if len(has) == classes:
+            assert found["auroc"] == pytest.approx(roc_auc_score(label, probability, multi_class="ovr"))
+
+
+def predictions(rows: list[tuple[str, int, int, float]]) -> pd.DataFrame:
+    """From (subject, trial, label, probability of `high`)."""
+    frame = pd.DataFrame(rows, columns=["subject", "trial", "label", "p_high"])
+    return frame.assign(p_low=1 - frame["p_high"], window=np.arange(len(frame)))
+
+
+WINDOWS = predictions(
+    [
+        *(("s2", 0, 1, p) for p in (0.9, 0.4, 0.4)),  # most windows are wrong, their mean is right
+        *(("s2", 1, 0, p) for p in (0.1, 0.2)),
+        *(("s1", 2, 1, p) for p in (0.3, 0.4)),
+        *(("s1", 3, 1, p) for p in (0.8,)),
+    ]
+)
+
+
+def test_a_trial_is_the_mean_of_its_windows() -> None:
+    pooled = pool(WINDOWS, ["low", "high"])
+    assert pooled[["subject", "trial", "label"]].to_numpy().tolist() == [
+        ["s2", 0, 1],
+        ["s2", 1, 0],
+        ["s1", 2, 1],
+        ["s1", 3, 1],
+    ]
+    np.testing.assert_allclose(pooled["p_high"], [1.7 / 3, 0.15, 0.35, 0.8])
+    np.testing.assert_allclose(pooled["p_low"] + pooled["p_high"], 1)
+
+
+def test_scores_are_made_per_person_and_averaged_over_people() -> None:
+    by_window, by_trial = (score(WINDOWS, ["low", "high"], level) for level in ("window", "trial"))
+    assert {p: m["accuracy"] for p, m in by_window["subjects"].items()} == {"s2": 3 / 5, "s1": 1 / 3}
+    assert by_window["mean"]["accuracy"] == pytest.approx((3 / 5 + 1 / 3) / 2)
+    assert {p: m["accuracy"] for p, m in by_trial["subjects"].items()} == {"s2": 1.0, "s1": 0.5}
+    assert by_trial["subjects"]["s1"]["auroc"] is None
+    assert by_trial["mean"]["auroc"] == by_trial["subjects"]["s2"]["auroc"] == 1.0
+
+
+def test_a_mean_that_nobody_has_is_none() -> None:
+    assert score(WINDOWS[WINDOWS["subject"] == "s1"], ["low", "high"], "window")["mean"]["auroc"] is None
+
+
+def test_the_order_of_windows_changes_no_score() -> None:
+    shuffled = WINDOWS.sample(frac=1, random_state=0)
+    for level in ("window", "trial"):
+        one, two = (score(frame, ["low", "high"], level)["subjects"] for frame in (WINDOWS, shuffled))
+        for person in one:
+            assert two[person] == pytest.approx(one[person])
+
+
+shares = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=32)
+
+
+@quick
+@given(shares)
+def test_the_interval_holds_the_mean_and_stays_inside_the_values(drawn: list[float]) -> None:
+    values = np.array(drawn)
+    found = interval(values, resamples=499)
+    assert found.mean == pytest.approx(values.mean())
+    assert values.min() - 1e-9 <= found.low <= found.mean <= found.high <= values.max() + 1e-9
+    assert found.people == len(values)
+    assert found.sd == pytest.approx(values.std(ddof=1) if len(values) > 1 else 0.0)
+
+
+@pytest.mark.parametrize("values", [[0.7], [0.7, 0.7], [0.1] * 24, [0.0] * 3])
+def test_where_people_do_not_differ_the_interval_is_a_point(values: list[float]) -> None:
+    found = interval(np.array(values))
+    assert found.low == found.high == found.mean == pytest.approx(values[0])
+    assert found.sd == pytest.approx(0)
+
+
+def test_the_interval_covers_as_often_as_it_says() -> None:
+    """95 % nominal; with 20 people BCa reaches 92–95 %. 300 draws, three binomial deviations below 92 %: 87 %."""
+    generator = np.random.default_rng(0)
+    found = [interval(generator.normal(0.6, 0.1, 20), resamples=499) for _ in range(300)]
+    covered = np.mean([i.low <= 0.6 <= i.high for i in found])
+    assert 0.87 <= covered <= 0.99
+
+
+def test_the_interval_leans_with_skewed_people() -> None:
+    """What BCa is for: a few people far above pull the upper end out."""
+    found = interval(np.array([0.5] * 16 + [0.9] * 3))
+    assert found.high - found.mean > 1.2 * (found.mean - found.low)
+
+
+def test_the_interval_is_the_same_every_time_and_narrows_with_people() -> None:
+    values = np.random.default_rng(1).normal(0.6, 0.1, 40)
+    assert interval(values) == interval(values)
+    few = interval(values[:10])
+    assert interval(values).high - interval(values).low < few.high - few.low
+
+
+sixteenths = st.integers(0, 16).map(lambda n: n / 16)  # whose differences are exact
+
+
+@quick
+@given(st.lists(st.tuples(sixteenths, sixteenths), min_size=2, max_size=32))
+def test_the_paired_test_is_scipys(drawn: list[tuple[float, float]]) -> None:
+    method, reference = np.array(drawn).T
+    difference = method - reference
+    found = paired(method, reference)
+    assert found.difference.mean == pytest.approx(difference.mean())
+    assert (found.helped, found.hurt) == ((difference > 0).sum(), (difference < 0).sum())
+    assert found.p == pytest.approx(wilcoxon(method, reference).pvalue if difference.any() else 1.0)
+
+
+def test_five_people_all_helped_have_the_p_of_two_in_thirty_two() -> None:
+    found = paired(np.array([0.6, 0.7, 0.8, 0.65, 0.9]), np.array([0.5, 0.55, 0.6, 0.4, 0.59]))
+    assert found.p == pytest.approx(2 / 32)
+    assert (found.helped, found.hurt) == (5, 0)
+    assert found.difference.low > 0
+
+
+def test_where_nobody_differs_p_is_one() -> None:
+    found = paired(np.full(6, 0.6), np.full(6, 0.6))
+    assert (found.p, found.helped, found.hurt) == (1.0, 0, 0)
+    assert found.difference.low == found.difference.high == 0
+
+
+def test_a_difference_of_rounding_is_none() -> None:
+    """The same three seeds, averaged in another order, differ in the last bit."""
+    reference = np.array([np.mean([0.45, 0.55, 0.4]), 0.6, 0.5])
+    method = np.array([np.mean([0.4, 0.45, 0.55]), 0.6, 0.7])
+    assert method[0] != reference[0]
+    found = paired(method, reference)
+    assert (found.helped, found.hurt) == (1, 0)
+    assert found.p == 1.0
+
+
+def test_statistics_become_plain_data() -> None:
+    plain = as_dict(paired(np.array([0.6, 0.7]), np.array([0.5, 0.5])))
+    assert set(plain) == {"difference", "p", "helped", "hurt"}
+    assert set(plain["difference"]) == {"mean", "low", "high", "sd", "people"}  # type: ignore[call-overload]
+
+
+CLASSES = ["low", "middle", "high"]
+
+
+COLUMNS = [f"p_{name}" for name in CLASSES]
+PRIORS = np.array([0.2, 0.5, 0.3])
+
+
+@pytest.fixture
+def many() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    probability = pd.DataFrame(generator.dirichlet(np.ones(3), 9000), columns=COLUMNS)
+    label, window = generator.integers(0, 3, 9000), np.arange(9000)
+    return probability.assign(subject="s1", trial=window // 3, window=window, label=label)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("majority", [0, 1, 0]), ("class-ratio", PRIORS), ("uniform", [1 / 3] * 3)]
+)
+def test_trivial_predictors_name_classes_in_their_shares(kind: str, expected: list[float], many: pd.DataFrame) -> None:
+    found = trivial(kind, many, CLASSES, PRIORS)
+    guessed = found[COLUMNS].to_numpy()
+    assert ((guessed == 0) | (guessed == 1)).all()
+    np.testing.assert_array_equal(guessed.sum(axis=1), 1)
+    np.testing.assert_allclose(guessed.mean(axis=0), expected, atol=0.02)
+    pd.testing.assert_frame_equal(found.drop(columns=COLUMNS), many.drop(columns=COLUMNS))
+    assert score(found, CLASSES, "window")["mean"]["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", TRIVIAL)
+def test_trivial_predictors_look_at_neither_labels_nor_predictions(kind: str, many: pd.DataFrame) -> None:
+    other = many.assign(label=0, p_low=0.0, p_middle=0.0, p_high=1.0)
+    one, two = (trivial(kind, frame, CLASSES, PRIORS)[COLUMNS] for frame in (many, other))
+    pd.testing.assert_frame_equal(one, two)
+
+
+def statistic(mean: float, **more: Any) -> dict[str, Any]:
+    return {"mean": mean, "low": mean - 0.05, "high": mean + 0.05, "sd": 0.1, "people": 4, "subjects": {}, **more}
+
+
+def level(mean: float, auroc: float | None, **more: Any) -> dict[str, Any]:
+    return {
+        "balanced_accuracy": statistic(mean, **more),
+        "accuracy": statistic(mean + 0.01),
+        "macro_f1": statistic(mean - 0.01),
+        "auroc": None if auroc is None else statistic(auroc),
+    }
+
+
+def summary() -> dict[str, Any]:
+    against = {"difference": statistic(0.04), "p": 0.125, "helped": 3, "hurt": 1}
+    return {
+        "experiment": "example",
+        "target": {"class_path": "datamodules.targets.Threshold", "init_args": {"rating": "valence", "above": 5.0}},
+        "protocol": {"class_path": "datamodules.protocols.LeaveOneSubjectOut", "init_args": {}},
+        "class_priors": {"all": {"low": 0.4375, "high": 0.5625}, "subjects": {}},
+        "chance": {"balanced_accuracy": 0.5, "auroc": 0.5},
+        "selection": "last",
+        "subjects": 4,
+        "trials": 16,
+        "windows": 160,
+        "seeds": [0, 1],
+        "trials_left_out": [],
+        "methods": {
+            "source-only/source": {
+                **{"method": "source-only", "normalisation": "source", "setting": "inductive"},
+                **{"window": level(0.6, 0.65), "trial": level(0.64, 0.7)},
+            },
+            "dann/source": {
+                **{"method": "dann", "normalisation": "source", "setting": "transductive"},
+                **{"window": level(0.64, None, vs_source_only=against), "trial": level(0.7, None)},
+            },
+        },
+        "trivial": {"majority": {"window": level(0.5, 0.5), "trial": level(0.5, 0.5)}},
+    }
+
+
+TABLE = """\
+example: valence (low 0.44, high 0.56) · LeaveOneSubjectOut · 4 people, 16 trials, 160 windows · seeds [0, 1] · selection: last
+mean over people, [95 % bootstrap interval over people]; chance (balanced accuracy, AUROC) 0.500, 0.500
+
+method       normalisation  setting       balanced accuracy     per trial  accuracy  macro-F1  AUROC  Δ source-only            p      helped/hurt
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+source-only  source         inductive     0.600 [0.550, 0.650]  0.640      0.610     0.590     0.650
+dann         source         transductive  0.640 [0.590, 0.690]  0.700      0.650     0.630     –      +0.040 [-0.010, +0.090]  0.125  3/1
+majority     –              no signal     0.500 [0.450, 0.550]  0.500      0.510     0.490     0.500"""  # noqa: E501
+
+
+def test_the_table_prints_what_the_summary_holds() -> None:
+    assert table(summary()) == TABLE
+
+
+def test_the_table_says_that_trials_were_left_out() -> None:
+    printed = table({**summary(), "trials_left_out": ["s1, trial 3: NaN", "s2, trial 1: NaN"]})
+    assert printed == TABLE + "\n\n2 trials left out: see summary.json"

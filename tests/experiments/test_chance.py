@@ -1,0 +1,33 @@
+"""A stand-in without an effect leaves every method at chance: whatever is found there has leaked."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+from experiments.run import main
+
+CONFIG = Path(__file__).parents[2] / "experiments" / "configs" / "quickstart.yaml"
+
+
+def test_without_an_effect_every_interval_contains_chance(tmp_path: Path) -> None:
+    """Three seeds, both normalisations, source-only and DANN, on the quickstart's people without their effect."""
+    people = yaml.safe_load(CONFIG.read_text())["data"]["corpus"]["init_args"]
+    arguments = [
+        f"--config={CONFIG}",
+        f"--data.corpus.init_args={json.dumps({**people, 'root': str(tmp_path / 'standin'), 'strength': 0})}",
+        f"--data.cache={tmp_path / 'cache'}",
+        f"--output={tmp_path / 'runs'}",
+        "--seeds=[0,1,2]",
+        "--trainer.max_epochs=4",
+        "--wandb.mode=disabled",
+        "--compute.workers=1",
+    ]
+    assert main(arguments) == 0
+    (path,) = (tmp_path / "runs").glob("quickstart-*/summary.json")
+    summary = json.loads(path.read_text())
+    assert len(summary["methods"]) == 4
+    for name, row in summary["methods"].items():
+        for metric in ("balanced_accuracy", "auroc"):
+            found = row["window"][metric]
+            assert found["low"] <= 0.5 <= found["high"], f"{name} {metric}: {found['low']:.3f} to {found['high']:.3f}"

@@ -1,0 +1,400 @@
+"""The config: what is typed is what is run, mistakes are named, and every YAML that is shipped works."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from pydantic import BaseModel
+
+from affect.errors import UserError
+from affect.evaluation.metrics import METRICS
+from affect.evaluation.trivial import TRIVIAL
+from experiments.check import check
+from experiments.config import Component, Experiment
+from experiments.load import describe_schema, load
+from experiments.run import main
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CONFIGS = sorted((EXPERIMENTS / "configs").rglob("*.yaml"))
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(EXPERIMENTS).as_posix())
+
+BASE = """
+name: example
+data:
+  corpus: {class_path: datamodules.standin.StandInDeap, init_args: {root: nowhere, subjects: 3}}
+  streams:
+    eeg: {features: affect.preprocessing.DifferentialEntropy}
+  target: {class_path: datamodules.targets.Threshold, init_args: {rating: valence, above: 5}}
+  window: {seconds: 2}
+protocol: datamodules.protocols.LeaveOneSubjectOut
+model:
+  encoders: {eeg: affect.encoders.BandMLP}
+methods:
+  dann: {alignment: affect.alignment.DANN}
+"""
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    (path := tmp_path / "example.yaml").write_text(BASE)
+    return path
+
+
+def at(experiment: Experiment, dotted: str) -> Any:
+    """The value of a key, written as in the config with `init_args` in full."""
+    node: Any = experiment.model_dump()
+    for key in dotted.split("."):
+        node = node[key]
+    return node
+
+
+@pytest.mark.parametrize(
+    ("override", "key", "value"),
+    [
+        ("--trainer.max_epochs=3", "trainer.max_epochs", 3),
+        ("--trainer.max_epochs=3.0", "trainer.max_epochs", 3),
+        ("--trainer.learning_rate=2e-3", "trainer.learning_rate", 0.002),
+        ("--trainer.learning_rate=1", "trainer.learning_rate", 1.0),
+        ("--seeds=[0, 1, 2]", "seeds", [0, 1, 2]),
+        ("--normalisation=subject", "normalisation", ["subject"]),
+        ("--normalisation=[none, source]", "normalisation", ["none", "source"]),
+        ("--data.window.step=0.5", "data.window.step", 0.5),
+        ("--data.window.step=null", "data.window.step", None),
+        ("--data.window={seconds: 1, short: repeat}", "data.window.short", "repeat"),
+        ("--wandb.mode=disabled", "wandb.mode", "disabled"),
+        # into a dict whose keys are the user's, with init_args and without, whether or not it was spelled out before
+        ("--methods.dann.alignment.init_args.weight=0.3", "methods.dann.alignment.init_args.weight", 0.3),
+        ("--methods.dann.alignment.weight=0.3", "methods.dann.alignment.init_args.weight", 0.3),
+        ("--data.streams.eeg.features.segment=1.0", "data.streams.eeg.features.init_args.segment", 1.0),
+        ("--data.streams.eeg.features.bands.mine=[4, 9]", "data.streams.eeg.features.init_args.bands.mine", [4, 9]),
+        ("--data.corpus.root=elsewhere", "data.corpus.init_args.root", "elsewhere"),
+        ("--data.corpus.subjects=5", "data.corpus.init_args.subjects", 5),
+        ("--data.corpus.class_path=datamodules.corpora.Deap", "data.corpus.class_path", "datamodules.corpora.Deap"),
+        ("--protocol.validation=0.2", "protocol.init_args.validation", 0.2),
+        (
+            "--protocol=datamodules.protocols.WithinSubject",
+            "protocol.class_path",
+            "datamodules.protocols.WithinSubject",
+        ),
+        ("--model.encoders.eeg.hidden=8", "model.encoders.eeg.init_args.hidden", 8),
+        # what is not in the file yet
+        ("--methods.late.alignment.class_path=affect.alignment.DANN", "methods.late.alignment.init_args", {}),
+        ("--model.fusion.class_path=affect.fusion.Concatenation", "model.fusion.init_args", {}),
+        ("--compute.workers=2", "compute.workers", 2),
+    ],
+)
+def test_an_override_changes_one_leaf(base: Path, override: str, key: str, value: Any) -> None:
+    found = at(load(base, [override]), key)
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_an_override_leaves_the_rest_alone(base: Path) -> None:
+    changed = load(base, ["--methods.dann.alignment.weight=0.3"])
+    assert changed.methods["dann"].alignment == Component(class_path="affect.alignment.DANN", init_args={"weight": 0.3})
+    assert changed.model_copy(update={"methods": {}}) == load(base).model_copy(update={"methods": {}})
+    assert at(load(base, ["--data.corpus.root=x"]), "data.corpus.init_args.subjects") == 3
+
+
+def test_the_last_override_counts(base: Path) -> None:
+    assert load(base, ["--seeds=[1]", "--trainer.max_epochs=2", "--seeds=[2]"]).seeds == [2]
+
+
+def test_arguments_of_a_class_take_the_type_it_asks_for(base: Path) -> None:
+    """As the trainer's keys do: 4.0 is a whole number, 1e-4 a number although YAML 1.1 reads a word."""
+    overrides = ["--data.corpus.subjects=4.0", "--data.corpus.strength=0", "--data.streams.eeg.features.floor=1e-4"]
+    checked = check(load(base, overrides))
+    corpus = at(checked, "data.corpus.init_args")
+    assert (corpus["subjects"], type(corpus["subjects"])) == (4, int)
+    assert (corpus["strength"], type(corpus["strength"])) == (0.0, float)
+    assert at(checked, "data.streams.eeg.features.init_args.floor") == 1e-4
+
+
+@pytest.mark.parametrize(
+    "methods", ["{}", "{dann: {alignment: affect.alignment.DANN}}", "{b: {}, source-only: {}, a: {}}"]
+)
+def test_source_only_is_always_there_and_first(base: Path, methods: str) -> None:
+    others = [name for name in yaml.safe_load(methods) if name != "source-only"]
+    assert list(load(base, [f"--methods={methods}"]).methods) == ["source-only", *others]
+
+
+def test_source_only_is_there_when_no_method_is_named(base: Path) -> None:
+    base.write_text(BASE.partition("methods:")[0])
+    assert list(load(base).methods) == ["source-only"]
+
+
+def test_source_only_cannot_be_given_an_alignment(base: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        load(base, ["--methods.source-only.alignment=affect.alignment.DANN"])
+    assert caught.value.where == "methods.source-only"
+
+
+@pytest.mark.parametrize(
+    ("override", "where", "found", "help_"),
+    [
+        # a key that is nearly right
+        ("--trainer.max_epoch=3", "trainer.max_epoch", "no such key", "did you mean 'max_epochs'?"),
+        ("--trainr.max_epochs=3", "trainr", "no such key", "did you mean 'trainer'?"),
+        ("--data.windw.seconds=3", "data.windw", "no such key", "did you mean 'window'?"),
+        ("--data.streams.eeg.feature=x.Y", "data.streams.eeg.feature", "no such key", "did you mean 'features'?"),
+        ("--methods.dann.alignement=x.Y", "methods.dann.alignement", "no such key", "did you mean 'alignment'?"),
+        ("--model.encoder.eeg=x.Y", "model.encoder", "no such key", "did you mean 'encoders'?"),
+        # a key that is not
+        ("--wandb.colour=red", "wandb.colour", "no such key", "see --help"),
+        # a value that cannot be
+        ("--trainer.max_epochs=three", "trainer.max_epochs", "'three'", "Passes over the source windows"),
+        ("--trainer.max_epochs=2.5", "trainer.max_epochs", "2.5", "Passes over the source windows"),
+        ("--trainer.max_epochs=0", "trainer.max_epochs", "0", "Passes over the source windows"),
+        ("--trainer.label_smoothing=1", "trainer.label_smoothing", "1", "Share of the label"),
+        ("--wandb.mode=silent", "wandb.mode", "'silent'", "offline"),
+        ("--selection=oracle", "selection", "'oracle'", "The epoch that is scored"),
+        ("--seeds=[-1]", "seeds.0", "-1", ""),
+        ("--seeds=[]", "seeds", "[]", ""),
+        ("--normalisation=person", "normalisation.0", "'person'", ""),
+        ("--data.streams={}", "data.streams", "{}", ""),
+        ("--name=a/b", "name", "'a/b'", ""),
+        # an override of another form
+        ("--trainer.max_epochs.more=3", "trainer.max_epochs.more", "trainer.max_epochs", ""),
+        ("trainer.max_epochs=3", "trainer.max_epochs=3", "another form", "--help"),
+        ("--verbose", "--verbose", "another form", "--help"),
+        ("--seeds=[0", "seeds", "[0", "quote"),
+    ],
+)
+def test_a_mistake_is_named_with_what_is_allowed(base: Path, override: str, where: str, found: str, help_: str) -> None:
+    if override.startswith("--trainer.max_epochs.more"):
+        base.write_text(BASE + "trainer: {max_epochs: 3}\n")
+    with pytest.raises(UserError) as caught:
+        load(base, [override])
+    error = caught.value
+    assert error.where == where
+    assert found in error.found
+    assert error.expected
+    assert help_ in error.remedy
+
+
+def test_what_is_missing_is_named(base: Path) -> None:
+    base.write_text(BASE.replace("window: {seconds: 2}", "window: {step: 2}").replace("name: example\n", ""))
+    with pytest.raises(UserError) as caught:
+        load(base)
+    assert caught.value.where == "name"
+    assert "and 1 more" in caught.value.found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [("[1, 2]", "list"), ("", "NoneType"), ("a: [", "not YAML"), ("a: !!python/name:os.system", "YAML")],
+)
+def test_a_file_that_is_no_config_is_refused(tmp_path: Path, text: str, found: str) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load(path)
+    assert caught.value.where == str(path)
+    assert found in caught.value.found
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        load(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("override", "where", "help_"),
+    [
+        (
+            "--methods.dann.alignment=affect.alignment.DAN",
+            "methods.dann.alignment.class_path",
+            "affect.alignment.DANN?",
+        ),
+        ("--methods.dann.alignment=affect.alignments.DANN", "methods.dann.alignment.class_path", "affect.alignment"),
+        ("--methods.dann.alignment=affect.encoders.BandMLP", "methods.dann.alignment.class_path", "affect.alignment"),
+        ("--methods.dann.alignment=affect.alignment.Alignment", "methods.dann.alignment.class_path", ""),
+        ("--methods.dann.alignment.wieght=1", "methods.dann.alignment.wieght", "did you mean 'weight'?"),
+        ("--methods.dann.alignment.weight=much", "methods.dann.alignment.weight", ""),
+        ("--methods.dann.alignment.domains=3", "methods.dann.alignment.domains", ""),
+        ("--methods.dann.alignment.between=people", "methods.dann.alignment.between", ""),
+        ("--protocol=datamodules.protocols.LeaveOneOut", "protocol.class_path", "LeaveOneSubjectOut?"),
+        ("--protocol=datamodules.protocols.SubjectGroups", "protocol.groups", ""),
+        ("--protocol.validation=1.5", "protocol.validation", ""),
+        ("--data.corpus.subject=3", "data.corpus.subject", "did you mean 'subjects'?"),
+        ("--data.corpus.subjects=some", "data.corpus.subjects", ""),
+        ("--data.target.rating=joy", "data.target.rating", ""),
+        ("--data.target.above=9", "data.target.above", ""),
+        ("--data.streams.face.steps=[]", "data.streams.face", ""),
+        ("--model.encoders.eda=affect.encoders.BandMLP", "model.encoders", ""),
+        ("--model.encoders.eeg=affect.encoders.SpatialFirstEEGNet", "model.encoders.eeg", "features"),
+        ("--model.encoders.eeg.shape=3", "model.encoders.eeg.shape", ""),
+        ("--selection=source-validation", "selection", "protocol.validation"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_unread(base: Path, override: str, where: str, help_: str) -> None:
+    """Before any data is read, or a stand-in written."""
+    with pytest.raises(UserError) as caught:
+        check(load(base, [override]))
+    assert caught.value.where == where
+    assert help_ in caught.value.remedy
+    assert not Path("nowhere").exists()
+
+
+EEGMAT = [
+    "--data.corpus={class_path: datamodules.corpora.Eegmat, init_args: {root: nowhere}}",
+    "--data.target={class_path: datamodules.targets.Classes, init_args: {rating: task, classes: [rest, arithmetic]}}",
+]
+
+
+def test_a_corpus_that_is_not_there_is_refused(base: Path) -> None:
+    with pytest.raises(UserError, match="no such folder"):
+        check(load(base, EEGMAT))
+
+
+def test_a_baseline_needs_a_corpus_that_has_one(base: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError) as caught:
+        check(load(base, [*EEGMAT, f"--data.corpus.root={tmp_path}", "--normalisation=baseline"]))
+    assert caught.value.where == "normalisation"
+
+
+def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, str | None]]:
+    """Dotted key and help of every leaf of the schema; NAME stands for a name of the user's."""
+    for name, field in model.model_fields.items():
+        parts = [field.annotation]
+        while any(get_args(part) for part in parts):
+            parts = [inner for part in parts for inner in (get_args(part) or (part,))]
+        sections = [p for p in parts if isinstance(p, type) and issubclass(p, BaseModel) and p is not Component]
+        if sections:
+            yield from leaves(sections[0], f"{prefix}{name}." + ("NAME." if "dict" in str(field.annotation) else ""))
+        else:
+            yield f"{prefix}{name}", field.description
+
+
+def test_the_schema_is_described_to_its_last_leaf() -> None:
+    lines = describe_schema().splitlines()
+    keys = {line.split()[0]: number for number, line in enumerate(lines) if line.startswith("  --")}
+    expected = dict(leaves(Experiment))
+    assert {"trainer.max_epochs", "methods.NAME.alignment", "data.streams.NAME.steps", "seeds"} <= set(expected)
+    for key, description in expected.items():
+        assert f"--{key}" in keys
+        if description:
+            assert lines[keys[f"--{key}"] + 1].strip() == description
+
+
+def test_help_needs_no_config(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert "--trainer.max_epochs [30]" in capsys.readouterr().out
+
+
+def test_an_unknown_flag_takes_no_other_for_its_value(base: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--verbose", f"--config={base}"]) == 2
+    assert "--verbose" in capsys.readouterr().err
+
+
+def test_every_yaml_is_under_configs() -> None:
+    """Where the tests below find it; one elsewhere needs a test of its own, and its folder named here."""
+    tested = [EXPERIMENTS / "configs"]
+    stray = [p for p in EXPERIMENTS.rglob("*.y*ml") if not any(p.is_relative_to(folder) for folder in tested)]
+    assert stray == []
+    assert len(CONFIGS) >= 2
+
+
+@every_config
+def test_every_config_fits_the_schema(path: Path, tmp_path: Path) -> None:
+    checked = check(load(path, [f"--data.corpus.root={tmp_path}"]))
+    assert check(checked) == checked
+    assert checked.name == path.stem or path.parent != EXPERIMENTS / "configs"
+
+
+@every_config
+def test_a_config_that_was_written_down_is_the_same_experiment(path: Path, tmp_path: Path) -> None:
+    """With every default in it, as it lies beside the results."""
+    checked = check(load(path, [f"--data.corpus.root={tmp_path}"]))
+    written = tmp_path / "config.yaml"
+    written.write_text(yaml.safe_dump(checked.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    again = check(load(written))
+    assert again.model_dump(mode="json") == checked.model_dump(mode="json")
+
+
+@every_config
+def test_a_config_says_how_it_is_run(path: Path) -> None:
+    """A header with the question and the command."""
+    header = path.read_text(encoding="utf-8").partition("name:")[0]
+    assert f"experiments/run.py --config {path.relative_to(EXPERIMENTS.parent).as_posix()}" in header
+
+
+def tiny(experiment: Experiment, root: Path) -> list[str]:
+    """The overrides that put three invented people where the corpus was."""
+    corpus = experiment.data.corpus.class_path.rpartition(".")[2].removeprefix("StandIn")
+    protocol = experiment.protocol.init_args
+    seconds = max(4.0, 2 * experiment.data.window.seconds)
+    sizes: dict[str, dict[str, float]] = {
+        "Deap": {"subjects": 3, "trials": 6, "seconds": seconds},
+        "Eegmat": {"subjects": 3, "seconds": seconds},
+        "Ravdess": {"actors": 3, "repetitions": 1, "seconds": 1.0},
+    }
+    assert corpus in sizes, f"add the stand-in of {corpus} here"
+    component = {
+        "class_path": f"datamodules.standin.StandIn{corpus}",
+        "init_args": {"root": str(root), **sizes[corpus]},
+    }
+    return [f"--data.corpus={json.dumps(component)}", *(["--protocol.groups=3"] if "groups" in protocol else [])]
+
+
+@every_config
+@pytest.mark.filterwarnings("ignore")
+def test_every_config_runs_end_to_end(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = load(path)
+    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--compute.workers=1"]
+    places = [f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"]
+    code = main([f"--config={path}", *tiny(experiment, tmp_path / "corpora"), *places, *quickly])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    (written,) = (tmp_path / "runs").glob(f"{experiment.name}-*/summary.json")
+    text = written.read_text(encoding="utf-8")
+    check_summary(json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in summary.json")), experiment)
+    assert (written.parent / "table.txt").read_text(encoding="utf-8") in printed.out
+    assert all(name in printed.out for name in experiment.methods)
+
+
+def check_summary(summary: dict[str, Any], experiment: Experiment) -> None:
+    """All that the law wants said with every figure."""
+    classes = summary["target"]["classes"]
+    assert summary["target"]["init_args"]["rating"] == experiment.data.target.init_args["rating"]
+    assert summary["selection"] == experiment.selection
+    assert summary["seeds"] == [0]
+    assert summary["chance"] == {"balanced_accuracy": pytest.approx(1 / len(classes)), "auroc": 0.5}
+    assert summary["subjects"] >= 3
+    priors = summary["class_priors"]
+    assert len(priors["subjects"]) == summary["subjects"]
+    for shares in (priors["all"], *priors["subjects"].values()):
+        assert list(shares) == classes
+        assert sum(shares.values()) == pytest.approx(1, abs=0.01)
+    named = [(row["method"], row["normalisation"]) for row in summary["methods"].values()]
+    assert sorted(named) == sorted((m, n) for n in experiment.normalisation for m in experiment.methods)
+    assert set(summary["trivial"]) == set(TRIVIAL)
+    for row in summary["methods"].values():
+        adapts = experiment.methods[row["method"]].alignment is not None
+        by_subject = row["normalisation"] == "subject"
+        expected = "transductive" if adapts else "transductive-stats" if by_subject else "inductive"
+        assert row["setting"] == expected
+        assert row["selection"] == experiment.selection
+        for level in ("window", "trial"):
+            for metric in METRICS:
+                check_statistic(row[level][metric], metric, summary["subjects"], row["method"] != "source-only")
+
+
+def check_statistic(found: Any, metric: str, people: int, compared: bool) -> None:
+    """Mean, interval, a value for each person, and the paired difference with its p."""
+    if metric == "auroc" and (found is None or found["people"] < people):
+        return  # people of a single class have none
+    assert found["low"] <= found["mean"] <= found["high"]
+    assert found["people"] == len(found["subjects"]) == people
+    assert all(0 <= value <= 1 for value in found["subjects"].values())
+    assert found["mean"] == pytest.approx(sum(found["subjects"].values()) / people)
+    assert ("vs_source_only" in found) == compared
+    if compared:
+        against = found["vs_source_only"]
+        assert 0 <= against["p"] <= 1
+        assert against["helped"] + against["hurt"] <= people
+        difference = against["difference"]
+        assert difference["low"] <= difference["mean"] <= difference["high"]
