@@ -102,7 +102,7 @@ def prepare(
             for i, subject in enumerate(subjects):
                 progress("preparing", i, len(subjects))
                 if not writer.has(subject):
-                    writer.add(subject, _processed(corpus, subject, streams, bad_trials))
+                    writer.add(subject, _processed(corpus, subject, streams, bad_trials), corpus.root)
             writer.finish(subjects)
     return load(folder, fingerprint)
 
@@ -169,8 +169,9 @@ class _Writer:
     def has(self, subject: str) -> bool:
         return self._journal(subject).exists()
 
-    def add(self, subject: str, trials: "list[Trial | UserError]") -> None:
-        rows, dropped = [], [f"{t.where}: {t.found}" for t in trials if isinstance(t, UserError)]
+    def add(self, subject: str, trials: "list[Trial | UserError]", root: Path) -> None:
+        rows = []
+        dropped = [f"{t.where}: {t.found}".removeprefix(f"{root}/") for t in trials if isinstance(t, UserError)]
         end, kind = dict(self.end), dict(self.kind)
         with disk_space(self.folder), ExitStack() as stack:
             files = {}

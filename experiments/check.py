@@ -1,5 +1,7 @@
 """Everything about a config that can be wrong and is known before any data is read."""
 
+from pathlib import Path
+
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus
 from datamodules.protocols import Protocol
@@ -45,6 +47,11 @@ def check(experiment: Experiment) -> Experiment:
             "protocol.validation above 0",
             "set --protocol.validation=0.2, or --selection=last",
         )
+    for key, text in {"data.cache": data.cache, "output": experiment.output}.items():
+        path = Path(text).expanduser()
+        there = next(p for p in (path, *path.absolute().parents) if p.exists())
+        if not there.is_dir():
+            raise UserError(path, "not a folder", "a folder that may be written to", f"set --{key} to another folder")
     return _complete(experiment)
 
 
@@ -83,4 +90,12 @@ def _complete(experiment: Experiment) -> Experiment:
             tree["methods"][name]["alignment"]["init_args"] = arguments(
                 method.alignment, Alignment, f"methods.{name}.alignment", GIVEN["alignment"]
             )
+            # Built once, small, so that a class can refuse its arguments before any data is read.
+            build(method.alignment, Alignment, f"methods.{name}.alignment", dict.fromkeys(GIVEN["alignment"], 2))  # type: ignore[type-abstract]
+    accelerator = experiment.compute.accelerator
+    if accelerator != "cpu":
+        import torch
+
+        if not (torch.cuda.is_available() if accelerator == "gpu" else torch.backends.mps.is_available()):
+            raise UserError("compute.accelerator", f"{accelerator!r}", "one that torch finds here", "use cpu")
     return Experiment.model_validate(tree)

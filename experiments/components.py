@@ -23,22 +23,21 @@ def find(component: Component, base: type[T], key: str) -> type[T]:
     module_name, _, name = component.class_path.rpartition(".")
     home = base.__module__.removesuffix(".base").removesuffix(".step")
     remedy = f"see the classes in {home}"
+    kind = f"{'an' if base.__name__[0] in 'AEIOU' else 'a'} {base.__name__}"
     try:
         module = importlib.import_module(module_name) if module_name else None
-    except ModuleNotFoundError as error:
+    except (ImportError, TypeError, ValueError) as error:
         wanted = f"{key}.class_path"
-        raise UserError(
-            wanted, f"{component.class_path!r}: {error}", f"the path of a {base.__name__}", remedy
-        ) from None
+        raise UserError(wanted, f"{component.class_path!r}: {error}", f"the path of {kind}", remedy) from None
     found = getattr(module, name, None)
     if not (inspect.isclass(found) and issubclass(found, base) and not inspect.isabstract(found)):
         package = vars(module) if module else {}
         classes = [n for n, c in package.items() if inspect.isclass(c) and issubclass(c, base) and c is not base]
-        close = difflib.get_close_matches(name, classes, 1)
+        close = [c for c in classes if c.lower() == name.lower()] or difflib.get_close_matches(name, classes, 1)
         raise UserError(
             f"{key}.class_path",
             repr(component.class_path),
-            f"a {base.__name__}" + (f", in {module_name}: {', '.join(sorted(classes))}" if classes else ""),
+            kind + (f", in {module_name}: {', '.join(sorted(classes))}" if classes else ""),
             f"did you mean {module_name}.{close[0]}?" if close else remedy,
         )
     return found
@@ -81,5 +80,5 @@ def build(component: Component, base: type[T], key: str, given: Mapping[str, Any
     given = given or {}
     try:
         return find(component, base, key)(**given, **arguments(component, base, key, tuple(given)))
-    except ValueError as error:
+    except (ValueError, RuntimeError) as error:
         raise UserError(key, f"{component.init_args}", str(error), f"see {component.class_path}") from None

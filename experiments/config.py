@@ -6,11 +6,14 @@ accepts is known from the class's own signature (see components.py).
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from affect.errors import UserError
 
 Normalisation = Literal["none", "source", "subject", "baseline"]
+
+
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class Section(BaseModel):
@@ -82,7 +85,7 @@ class Trainer(Section):
     """Source windows a step; a method that adapts adds as many target windows."""
     learning_rate: PositiveFloat = 1e-3
     """Of AdamW."""
-    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
     """Of AdamW."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Of the learning rate, over all steps."""
@@ -135,7 +138,7 @@ class Experiment(Section):
         return value
 
     @model_validator(mode="after")
-    def _source_only_first(self) -> "Experiment":
+    def _complete_and_unique(self) -> "Experiment":
         others = {name: method for name, method in self.methods.items() if name != "source-only"}
         if self.methods.get("source-only", Method()).alignment is not None:
             raise UserError(
@@ -144,5 +147,7 @@ class Experiment(Section):
                 "none: source-only is the learner without one",
                 "rename the method",
             )
+        if len(set(self.seeds)) < len(self.seeds):
+            raise UserError("seeds", f"{self.seeds}", "each seed once", "remove the repeated ones")
         object.__setattr__(self, "methods", {"source-only": Method(), **others})
         return self

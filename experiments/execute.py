@@ -3,7 +3,7 @@
 import logging
 import os
 import platform
-import shutil
+import signal
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -17,8 +17,8 @@ import pytorch_lightning as pl
 import torch
 import yaml
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
-from safetensors.torch import save_file
+from pytorch_lightning.loggers import Logger, WandbLogger
+from safetensors.torch import save
 
 from affect import __version__
 from affect.alignment import Alignment
@@ -37,7 +37,7 @@ Report = Callable[[str, int], None]
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
 
-    The folder then holds `config.yaml`, `curves/metrics.csv`, `weights.safetensors`, `predictions.parquet`,
+    The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`,
     `metrics.json` and, last, `done`.
     """
     _quiet()
@@ -51,6 +51,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
         learner, data = _learner_and_data(plan, run)
         loggers = _loggers(plan, run)
         last = run.folder / "last.ckpt"
+        # `best` before `last`, so that the last checkpoint knows the best score of its own epoch.
         callbacks: list[Callback] = [
             ModelCheckpoint(
                 dirpath=run.folder,
@@ -70,7 +71,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
             devices=1,
             deterministic=True,
             logger=loggers,
-            callbacks=[*callbacks, best] if validates else callbacks,
+            callbacks=[best, *callbacks] if validates else callbacks,
             limit_val_batches=1.0 if validates else 0.0,
             num_sanity_val_steps=0,
             log_every_n_steps=1_000_000,  # curves are logged by the epoch
@@ -79,8 +80,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
             default_root_dir=run.folder,
         )
         try:
-            resume = last if last.exists() else None
-            trainer.fit(learner, data, ckpt_path=resume, weights_only=True if resume else None)
+            _fit(trainer, learner, data, last if _whole(last) else None)
             chosen = Path(best.best_model_path) if validates else None
             if chosen:
                 state = torch.load(chosen, weights_only=True, map_location="cpu")["state_dict"]
@@ -94,12 +94,37 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
                 import wandb
 
                 wandb.finish()
+        with replacing(run.folder / "curves.csv") as temporary:
+            pd.DataFrame(learner.curves).to_csv(temporary, index=False)
         weights = {name: tensor.contiguous() for name, tensor in learner.state_dict().items()}
         with replacing(run.folder / "weights.safetensors") as temporary:
-            save_file(weights, temporary)
+            temporary.write_bytes(save(weights))
         for checkpoint in run.folder.glob("*.ckpt"):
             checkpoint.unlink()
         write_text(run.folder / "done", "")
+
+
+def _fit(trainer: pl.Trainer, learner: Adaptive, data: FoldData, resume: Path | None) -> None:
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(learner, data, ckpt_path=resume, weights_only=True if resume else None)
+    except SystemExit as error:
+        if type(error) is not SystemExit:
+            raise  # Lightning's own, for SIGTERM
+        signal.signal(signal.SIGINT, handler)  # Lightning answers Ctrl-C by leaving, and ignores the next
+        raise KeyboardInterrupt from None
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint to go on from; one that cannot be read is removed: the run begins anew."""
+    try:
+        torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        return False
+    except Exception:  # a file cut off anywhere makes torch raise nearly anything
+        checkpoint.unlink()
+        return False
+    return True
 
 
 def _learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
@@ -176,8 +201,7 @@ def _json(value: Any) -> str:
 
 
 def _loggers(plan: Plan, run: Run) -> list[Logger]:
-    shutil.rmtree(run.folder / "curves", ignore_errors=True)
-    loggers: list[Logger] = [CSVLogger(run.folder, name="curves", version="")]
+    loggers: list[Logger] = []
     settings = plan.experiment.wandb
     if settings.mode != "disabled":
         os.environ.setdefault("WANDB_SILENT", "true")

@@ -11,7 +11,8 @@ import signal
 import threading
 import traceback
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -37,7 +38,11 @@ def workers_for(experiment: Experiment, pending: int) -> int:
 def warm_up() -> None:
     """Let the workers' imports (torch, Lightning: seconds) begin while the data is being prepared."""
     multiprocessing.set_forkserver_preload(["experiments.execute"])
-    forkserver.ensure_running()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is for this process alone
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def launch(plan: Plan, report: Report) -> list[str]:
@@ -62,14 +67,29 @@ def launch(plan: Plan, report: Report) -> list[str]:
     workers = [
         context.Process(target=_worker, args=(plan.experiment, messages, attempt), daemon=True) for _ in range(count)
     ]
-    for worker in workers:
-        worker.start()
     try:
+        with _held_back():
+            for worker in workers:
+                worker.start()
         return _listen(workers, messages, report)
     finally:
         for worker in workers:
-            worker.terminate()
-            worker.join()
+            if worker.pid is not None:
+                worker.terminate()
+                worker.join()
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Ctrl-C waits: a worker half started would not be stopped."""
+    pressed: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def work(plan: Plan, report: Report, attempt: str) -> list[str]:
@@ -108,10 +128,13 @@ def _attempt(plan: Plan, run: Run, report: Report, attempt: str) -> list[str]:
         execute(plan, run, report)
         return []
     except UserError as error:
-        failed.write_text(f"{attempt}\n{error}\n")
+        with suppress(OSError):  # the disk may be full
+            failed.write_text(f"{attempt}\n{error}\n")
         return [f"{run.label}: {error}"]
     except Exception as error:
-        failed.write_text(f"{attempt}\n{traceback.format_exc()}")
+        text = traceback.format_exc()
+        with suppress(OSError):
+            failed.write_text(f"{attempt}\n{text}")
         return [f"{run.label}: {type(error).__name__}: {error}\n  see {failed}"]
 
 

@@ -23,15 +23,24 @@ def main(arguments: list[str]) -> int:
     """Run an experiment; the exit code is 0, 1 (runs failed), 2 (something to put right) or 130 (interrupted)."""
     try:
         config, overrides, dry_run, want_help = _parse(arguments)
-        if want_help or config is None:
+        if want_help:
             print(f"{__doc__}\nKeys [default]:\n{describe_schema()}")
-            return 0 if want_help else 2
+            return 0
+        if config is None:
+            raise UserError("--config", "nothing", "the YAML of an experiment", "see experiments/configs/, and --help")
         experiment = load(config, overrides)
         from experiments.session import run
 
         return run(experiment, dry_run)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        where, found = error.filename or "the disk", error.strerror or str(error)
+        print(
+            f"error: {UserError(where, found, 'a file or folder to use', 'check path and permissions')}",
+            file=sys.stderr,
+        )
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted: finished runs are kept; the same command goes on from here", file=sys.stderr)

@@ -21,12 +21,12 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
     with Progress("windows") as bar:
         plan = make(experiment, bar.stage)
     done = sum(run.done for run in plan.runs)
+    for reason in plan.dropped:
+        _say(f"left out: {reason}")
     if dry_run:
         print(describe(plan))
         return 0
     _say(f"{len(plan.runs)} runs, {done} done → {plan.folder}")
-    for reason in plan.dropped:
-        _say(f"left out: {reason}")
     from experiments.summary import summarise
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:

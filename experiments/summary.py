@@ -25,7 +25,7 @@ def summarise(plan: Plan) -> dict[str, Any]:
     Holds no time, path or machine: the same experiment has the same summary wherever and however often it was
     interrupted.
     """
-    experiment = plan.experiment
+    experiment, corpus = plan.experiment, plan.experiment.data.corpus
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in plan.runs:
         groups.setdefault((run.method, run.normalisation), []).append(run)
@@ -50,7 +50,7 @@ def summarise(plan: Plan) -> dict[str, Any]:
     labels = pd.DataFrame({"subject": plan.windows.trials["subject"], "label": plan.labels})
     summary = {
         "experiment": experiment.name,
-        "corpus": experiment.data.corpus.model_dump(),
+        "corpus": {"class_path": corpus.class_path, "init_args": {**corpus.init_args, "root": None}},
         "data_fingerprint": plan.runs[0].spec["data"],
         "target": {**experiment.data.target.model_dump(), "classes": list(plan.classes)},
         "protocol": experiment.protocol.model_dump(),

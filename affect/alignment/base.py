@@ -41,6 +41,8 @@ class Alignment(nn.Module, ABC):
 
     def __init__(self, dim: int, classes: int, domains: int, weight: float = 1.0) -> None:
         super().__init__()
+        if not 0 <= weight < float("inf"):
+            raise ValueError(f"weight {weight}: 0 or a positive number")
         self.weight = weight
 
     @abstractmethod

@@ -1,4 +1,11 @@
-"""Statistics with the person as the unit: seeds and folds are averaged within a person before anything is tested."""
+"""Statistics with the person as the unit: seeds and folds are averaged within a person before anything is tested.
+
+A caution about cross-subject intervals near chance. Each person trains the models of the others, so people's scores
+are not independent: if A's chance regularity agrees with B's, both gain; if not, both lose. With nothing to find, the
+mean then varies about √2 times as much as an interval over people says (a sum over pairs is counted from both ends),
+and the interval misses chance in about one of five experiments, not one of twenty. An interval that just excludes
+chance proves little; the same experiment on a stand-in of strength 0 shows how little.
+"""
 
 from dataclasses import asdict, dataclass
 

@@ -43,6 +43,8 @@ class Adaptive(pl.LightningModule):
         self.alignment = alignment if alignment is not None and alignment.weight != 0 else None
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.schedule, self.label_smoothing, self.seed = schedule, label_smoothing, seed
+        self.curves: list[dict[str, float]] = []
+        """What is logged, a row per epoch, kept in the checkpoint so that a resumed fit has all of them."""
         self._curve: dict[str, list[Tensor]] = {}
         self._steps = 1
 
@@ -53,6 +55,11 @@ class Adaptive(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self._steps = max(1, int(self.trainer.estimated_stepping_batches))
+
+    def on_train_start(self) -> None:
+        for row in self.curves:  # of before an interruption
+            for logger in self.loggers:
+                logger.log_metrics(row, step=int(row["step"]))
 
     def on_train_epoch_start(self) -> None:
         self._curve = {}
@@ -78,6 +85,15 @@ class Adaptive(pl.LightningModule):
     def on_train_epoch_end(self) -> None:
         means = {f"train/{name}": torch.stack(values).float().mean() for name, values in self._curve.items()}
         self.log_dict(means)
+        seen = {name: value for name, value in self.trainer.callback_metrics.items() if name.startswith("source_val/")}
+        row = {name: float(value) for name, value in (means | seen).items()}
+        self.curves.append({"epoch": self.current_epoch, "step": self.global_step, **row})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["curves"] = self.curves
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.curves = list(checkpoint["curves"])
 
     def validation_step(self, batch: Batch) -> None:
         _, curve = self._label_loss(self.network(batch), batch)

@@ -32,6 +32,12 @@ class DifferentialEntropy(Features):
     segment: float | None = None
     floor: float = 1e-6
 
+    def __post_init__(self) -> None:
+        if not self.bands or any(not 0 <= low < high for low, high in self.bands.values()):
+            raise ValueError(f"bands {dict(self.bands)}: at least one, each with 0 ≤ low < high in Hz")
+        if self.segment is not None and not self.segment > 0:
+            raise ValueError(f"segment {self.segment}: a positive number of seconds")
+
     def names(self) -> tuple[str, ...]:
         return tuple(self.bands)
 

@@ -80,7 +80,7 @@ class Deap(Corpus):
                 stimulus=f"video{index:02d}",
                 ratings=dict(zip(self.ratings, map(float, rated), strict=True)),
                 streams={
-                    name: Signal(recording[rows].astype(np.float32), RATE, channels, unit)
+                    name: Signal(_float32(recording[rows]), RATE, channels, unit)
                     for name, (rows, channels, unit) in STREAMS.items()
                     if name in streams
                 },
@@ -121,6 +121,11 @@ class Deap(Corpus):
                 'JSON with "trials" and "seconds"',
                 "delete the stand-in's folder and write it again",
             ) from None
+
+
+def _float32(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):  # what overflows becomes infinite, and is refused by name later
+        return values.astype(np.float32)
 
 
 def _describe(value: Any) -> str:

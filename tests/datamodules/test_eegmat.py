@@ -1,7 +1,6 @@
 """eegmat's reader, its stand-in, and the one place that writes stand-ins."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -26,7 +25,6 @@ from datamodules.standin.eegmat import StandInEegmat, write_eegmat
 from datamodules.standin.folder import folder_of, write_once
 
 REPOSITORY = Path(__file__).parents[2]
-REAL = Path(os.environ.get("AFFECT_DATA", "data")) / "eegmat"
 
 
 @pytest.fixture(scope="module")
@@ -267,9 +265,8 @@ def test_failed_write_is_no_stand_in(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no eegmat under {REAL}: set AFFECT_DATA")
-def test_real_corpus() -> None:
-    corpus = Eegmat(str(REAL))
+def test_real_corpus(real_data: Path) -> None:
+    corpus = Eegmat(str(real_data / "eegmat"))
     subjects = corpus.subjects()
     assert len(subjects) in (24, 36)  # trimmed copy, official download
     trials = [t for s in subjects for t in corpus.trials(s, corpus.streams)]

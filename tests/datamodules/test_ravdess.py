@@ -1,7 +1,6 @@
 """RAVDESS's reader and its stand-in."""
 
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from datamodules.corpora.base import check_rating, check_signal
 from datamodules.corpora.ravdess import EMOTIONS, Ravdess
 from datamodules.standin.ravdess import StandInRavdess, write_ravdess
 
-REAL = Path(os.environ.get("AFFECT_DATA", "data")) / "ravdess"
 CLIP = "Actor_01/03-01-05-02-01-01-01.wav"
 
 
@@ -183,9 +181,8 @@ def test_strength_sets_the_effect(tmp_path: Path) -> None:
 
 
 @pytest.mark.real
-@pytest.mark.skipif(not REAL.is_dir(), reason=f"no RAVDESS under {REAL}: set AFFECT_DATA")
-def test_real_corpus() -> None:
-    corpus = Ravdess(str(REAL))
+def test_real_corpus(real_data: Path) -> None:
+    corpus = Ravdess(str(real_data / "ravdess"))
     actors = corpus.subjects()
     assert len(actors) in (18, 24)  # trimmed copy, official download
     trials = [t for a in actors for t in corpus.trials(a, [])]

@@ -191,7 +191,7 @@ def environment(pytestconfig: pytest.Config) -> dict[str, str]:
     variables = dict(os.environ)
     if sys.dont_write_bytecode:
         variables.pop("PYTHONDONTWRITEBYTECODE", None)
-        variables["PYTHONPYCACHEPREFIX"] = str(pytestconfig.cache.mkdir("bytecode"))  # type: ignore[union-attr]
+        variables["PYTHONPYCACHEPREFIX"] = str(pytestconfig.cache.mkdir("bytecode"))
     return variables
 
 

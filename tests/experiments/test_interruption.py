@@ -15,10 +15,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from datamodules.corpora.base import check_signal
 from datamodules.corpora.deap import Deap
 from datamodules.standin import deap as standin
 
 if TYPE_CHECKING:
+    from affect.batch import Signal
     from experiments.plan import Plan, Run
     from tests.experiments.conftest import Answer, Door, Place, Start
 
@@ -207,9 +209,9 @@ def test_a_resumed_run_keeps_its_curves(finished: Place, tmp_path: Path) -> None
     again = replace(run, folder=tmp_path / "again")
     interrupt(plan, again, 3)
     execute(plan, again)
-    curves = [pd.read_csv(folder / "curves" / "metrics.csv") for folder in (run.folder, again.folder)]
-    assert curves[0]["train/label_loss"].count() == 4
-    pd.testing.assert_frame_equal(*curves)
+    expected, found = (pd.read_csv(folder / "curves.csv") for folder in (run.folder, again.folder))
+    assert expected["train/label_loss"].count() == 4
+    pd.testing.assert_frame_equal(found, expected)
 
 
 @pytest.mark.parametrize("keep", [0, 1000], ids=["empty", "cut off"])
@@ -234,12 +236,10 @@ def test_half_a_checkpoint_is_none(finished: Place, tmp_path: Path, keep: int) -
 def test_ctrl_c_during_preparation(place: Place, finished: Place, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     from datamodules import cache
 
-    check = cache.check_signal
-
-    def pressed(signal_: object, stream: str, where: str) -> None:
+    def pressed(recorded: Signal, stream: str, where: str) -> None:
         if "s03.dat, trial 2" in where:
             signal.raise_signal(signal.SIGINT)
-        check(signal_, stream, where)  # type: ignore[arg-type]
+        check_signal(recorded, stream, where)
 
     monkeypatch.setattr(cache, "check_signal", pressed)
     answer = door(place.arguments())

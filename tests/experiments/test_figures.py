@@ -1,0 +1,33 @@
+"""The README's figures on real people, made again from its configs: `AFFECT_DATA=… uv run pytest -m slow`."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.run import main
+
+CONFIGS = Path(__file__).parents[2] / "experiments" / "configs"
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("corpus", "level", "source", "subject"),
+    [("eegmat", "window", 0.72, 0.80), ("ravdess", "trial", 0.44, 0.54)],
+)
+def test_source_only_reaches_a_linear_model(
+    real_data: Path, tmp_path: Path, corpus: str, level: str, source: float, subject: float
+) -> None:
+    """Balanced accuracy of source-only, about what a linear model gets there, under both normalisations."""
+    arguments = [
+        f"--config={CONFIGS / corpus}.yaml",
+        f"--data.corpus.root={real_data / corpus}",
+        f"--data.cache={tmp_path / 'cache'}",
+        f"--output={tmp_path / 'runs'}",
+    ]
+    assert main(arguments) == 0
+    (path,) = (tmp_path / "runs").glob(f"{corpus}-*/summary.json")
+    methods = json.loads(path.read_text())["methods"]
+    assert methods["source-only/source"][level]["balanced_accuracy"]["mean"] >= source
+    assert methods["source-only/subject"][level]["balanced_accuracy"]["mean"] >= subject
