@@ -104,6 +104,7 @@ def cases(draw: st.DrawFn, make: Any = numbered) -> Case:
         there = [n for n in rates if number == 0 or n == "fast" or draw(st.booleans())]
         seconds, onset = draw(twentieths(1, 6)), draw(st.one_of(st.just(0.0), twentieths(0, 1.5)))
         trials.append(trial_of(number, {n: rates[n] for n in there}, seconds, onset, make))
+    assume(any(end > onset for onset, end in map(expected_span, trials)))  # else there is nothing to cut
     order = draw(st.permutations(range(len(trials))))
     step = draw(st.one_of(twentieths(0.1, 2), st.floats(0.1, 2)))
     return Case([trials[i] for i in order], draw(twentieths(0.2, 3)), step)
