@@ -1,0 +1,97 @@
+"""The fit of one run: a Lightning Trainer that can be interrupted anywhere and goes on from its last checkpoint."""
+
+import logging
+import signal
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+
+from affect.learners.adaptive import Adaptive
+from datamodules.module import FoldData
+from experiments.config import Experiment
+from experiments.plan import Run
+
+Report = Callable[[str, int], None]
+"""Called with the run's label and the number of epochs just finished."""
+
+
+def fit(
+    experiment: Experiment, run: Run, learner: Adaptive, data: FoldData, logger: Logger | None, report: Report
+) -> None:
+    """Train `learner`; it then holds the weights of the epoch that the experiment's selection names."""
+    _quiet()
+    last = ModelCheckpoint(
+        dirpath=run.folder,
+        filename="last",
+        every_n_epochs=experiment.trainer.checkpoint_every,
+        enable_version_counter=False,
+    )
+    best = ModelCheckpoint(
+        dirpath=run.folder, filename="best", monitor="source_val/label_loss", enable_version_counter=False
+    )
+    validates = experiment.selection == "source-validation"
+    trainer = pl.Trainer(
+        max_epochs=experiment.trainer.max_epochs,
+        accelerator=experiment.compute.accelerator,
+        devices=1,
+        deterministic=True,
+        logger=logger or False,
+        # `best` before `last`, so that the last checkpoint knows the best score of its own epoch.
+        callbacks=[_Epochs(run.label, report), *([best] if validates else []), last],
+        limit_val_batches=1.0 if validates else 0.0,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1_000_000,  # curves are logged by the epoch
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=run.folder,
+    )
+    _fit_or_go_on(trainer, learner, data, run.folder / "last.ckpt")
+    if validates:
+        chosen = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+        learner.load_state_dict(chosen["state_dict"])
+
+
+def _fit_or_go_on(trainer: pl.Trainer, learner: Adaptive, data: FoldData, last: Path) -> None:
+    resume = last if _whole(last) else None
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit(learner, data, ckpt_path=resume, weights_only=True if resume else None)
+    except SystemExit as error:
+        if type(error) is not SystemExit:
+            raise  # Lightning's own, for SIGTERM
+        signal.signal(signal.SIGINT, handler)  # Lightning answers Ctrl-C by leaving, and ignores the next
+        raise KeyboardInterrupt from None
+
+
+def _whole(checkpoint: Path) -> bool:
+    """Whether there is a checkpoint to go on from; one that cannot be read is removed: the run begins anew."""
+    try:
+        torch.load(checkpoint, weights_only=True, map_location="cpu")
+    except FileNotFoundError:
+        return False
+    except Exception:  # a file cut off anywhere makes torch raise nearly anything
+        checkpoint.unlink()
+        return False
+    return True
+
+
+class _Epochs(Callback):
+    """Tells how far the run is."""
+
+    def __init__(self, label: str, report: Report) -> None:
+        self.label, self.report = label, report
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.report(self.label, trainer.current_epoch + 1)
+
+
+def _quiet() -> None:
+    """Lightning's hints are for people who write training loops."""
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*does not have many workers.*")
