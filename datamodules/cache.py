@@ -22,11 +22,12 @@ from affect.errors import UserError
 from affect.preprocessing.step import Step, describe
 from datamodules.atomic import disk_space, replacing, write_text
 from datamodules.corpora.base import Corpus, Trial, check_rating, check_signal
-from datamodules.fingerprint import Fingerprints, digest
+from datamodules.fingerprint import Fingerprints, code, digest
 
 BadTrials = Literal["error", "drop"]
 Progress = Callable[[str, int, int], None]
-_FORMAT = 1  # raise when the layout changes: old caches are then prepared anew
+_CODE = ("affect/preprocessing", "affect/batch.py", "datamodules/corpora", "datamodules/cache.py")
+"""Sources that make a cache what it is."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def prepare(
     with disk_space(root):
         prints.save()
     recipe = {name: [describe(step) for step in steps] for name, steps in streams.items()}
-    fingerprint = digest([_FORMAT, corpus.name, content, recipe, bad_trials], 16)
+    fingerprint = digest([code(*_CODE), corpus.name, content, recipe, bad_trials], 16)
     folder = root / f"{corpus.name}-{fingerprint}"
     (folder / "subjects").mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".lock"):
@@ -142,7 +143,7 @@ def _processed(
                 signal = trial.streams[name]
                 check_signal(signal, name, trial.where)
                 for step in steps:
-                    signal = step(signal)
+                    signal = _through(step, signal, name, trial.where)
                 signals[name] = signal
         except UserError as error:
             if bad_trials == "error":
@@ -151,6 +152,19 @@ def _processed(
             continue
         results.append(Trial(**{**vars(trial), "streams": signals}))
     return results
+
+
+def _through(step: Step, signal: Signal, stream: str, where: str) -> Signal:
+    """The signal after a step; what the step refuses, by the name of the trial."""
+    try:
+        return step(signal)
+    except ValueError as error:
+        raise UserError(
+            where,
+            f"{stream} that {type(step).__name__} cannot take: {error}",
+            "a recording the steps of data.streams fit",
+            "change the step, or leave the trial out with --data.bad_trials=drop",
+        ) from None
 
 
 class _Writer:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,20 @@ from datamodules.atomic import write_text
 def digest(value: Any, length: int = 12) -> str:
     """Hash of plain data, `length` hexadecimal digits; order counts, as it does for bands and encoders."""
     return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()[:length]
+
+
+@cache
+def code(*parts: str) -> str:
+    """One hash for the sources of these files and packages of the project: changed code is not served old results.
+
+    Args:
+        parts: paths from the project's root, for example "affect/preprocessing".
+    """
+    root = Path(__file__).resolve().parent.parent
+    files = [
+        f for part in parts for f in ([root / part] if part.endswith(".py") else sorted((root / part).rglob("*.py")))
+    ]
+    return digest([[str(file.relative_to(root)), file.read_text(encoding="utf-8")] for file in files])
 
 
 class Fingerprints:

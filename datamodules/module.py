@@ -31,6 +31,7 @@ class FoldData(pl.LightningDataModule):
         batch_size: source windows a step; as many target windows are added when `adapts`.
         seed: of the order of windows, which is a pure function of (seed, epoch).
         adapts: whether training reads unlabelled target windows.
+        balanced: whether every class weighs the same in the label loss, whatever the share of its windows.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class FoldData(pl.LightningDataModule):
         batch_size: int = 64,
         seed: int = 0,
         adapts: bool = False,
+        balanced: bool = True,
     ) -> None:
         super().__init__()
         table, self.batch_size, self.seed = windows.table, batch_size, seed
@@ -72,9 +74,9 @@ class FoldData(pl.LightningDataModule):
         self.target_unlabelled = table.of_trials(fold.target_unlabelled) if adapts else table.trial[:0]
         self.target_test = table.of_trials(fold.target_test[labels[fold.target_test] >= 0])
         self.priors = np.bincount(labels[table.trial[self.source_train]], minlength=classes)
-        # Every class weighs the same in the label loss, whatever the share of its windows.
         balance = self.priors.sum() / (np.count_nonzero(self.priors) * np.maximum(self.priors, 1))
-        self._weight = torch.from_numpy(balance[np.maximum(allowed, 0)][table.trial].astype(np.float32))
+        weight = np.where(allowed >= 0, balance[np.maximum(allowed, 0)], 1.0) if balanced else np.ones(len(labels))
+        self._weight = torch.from_numpy(weight[table.trial].astype(np.float32))
 
     def gather(self, rows: Rows) -> Batch:
         """The batch of the windows `rows`, normalised."""

@@ -31,12 +31,14 @@ class Fold:
     target_unlabelled: Rows
     target_test: Rows
 
+    def only(self, kept: Rows) -> "Fold":
+        """The same fold without the trials that are not in `kept`."""
+        rows = {name: rows[np.isin(rows, kept)] for name, rows in vars(self).items() if name != "name"}
+        return Fold(self.name, **rows)
+
 
 class Protocol(ABC):
     """The rule that splits trials. Reads `subject` and `stimulus` of the table, never ratings or signals."""
-
-    new_people: bool
-    """Whether the people tested are never trained on."""
 
     def __init__(self, validation: float = 0.0, seed: int = 0) -> None:
         if not 0 <= validation < 1:
@@ -66,8 +68,6 @@ class SubjectGroups(Protocol):
             never met it, so a fold is (group, part) and shares neither person nor stimulus.
         seed: of the grouping.
     """
-
-    new_people = True
 
     def __init__(self, groups: int, validation: float = 0.0, new_stimuli: int = 0, seed: int = 0) -> None:
         super().__init__(validation, seed)
@@ -155,8 +155,6 @@ class WithinSubject(Protocol):
         validation: share of a person's training trials held out to choose with.
         seed: of the shuffling.
     """
-
-    new_people = False
 
     def __init__(self, parts: int = 4, validation: float = 0.0, seed: int = 0) -> None:
         super().__init__(validation, seed)

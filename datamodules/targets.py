@@ -37,6 +37,10 @@ class Target(ABC):
     def labels(self, trials: pd.DataFrame) -> NDArray[np.int64]:
         """(n_trials,) class of every trial, −1 where the rating is missing or of no class."""
 
+    def keeps(self, trials: pd.DataFrame) -> NDArray[np.bool_]:
+        """(n_trials,) trials the question is about; a trial without a rating is kept, as unlabelled data."""
+        return np.ones(len(trials), dtype=bool)
+
 
 class Threshold(Target):
     """Binary: `high` where the rating is strictly above a threshold, else `low`.
@@ -78,7 +82,10 @@ class Threshold(Target):
 
 
 class Classes(Target):
-    """The named classes of a rating, in the order given; trials of other classes are left out.
+    """The named classes of a rating, in the order given.
+
+    Trials of other classes are left out everywhere, on the target too: the target is assumed to hold these classes
+    and no others (closed set).
 
     Args:
         classes: names to tell apart.
@@ -100,3 +107,7 @@ class Classes(Target):
     def labels(self, trials: pd.DataFrame) -> NDArray[np.int64]:
         number = {name: i for i, name in enumerate(self.classes)}
         return np.array([number.get(str(v), -1) for v in trials[f"rating.{self.rating}"]], dtype=np.int64)
+
+    def keeps(self, trials: pd.DataFrame) -> NDArray[np.bool_]:
+        rated = trials[f"rating.{self.rating}"]
+        return np.asarray(rated.isin(self.classes) | rated.isna(), dtype=bool)

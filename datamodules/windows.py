@@ -15,7 +15,7 @@ from affect.preprocessing.normalisation import Moments
 from affect.preprocessing.step import Features, describe
 from datamodules.atomic import replacing
 from datamodules.cache import Cache, CachedStream
-from datamodules.fingerprint import digest
+from datamodules.fingerprint import code, digest
 
 Rows = NDArray[np.int64]
 _CHUNK = 512  # windows transformed at a time: bounds memory, whatever the corpus
@@ -120,7 +120,15 @@ class StreamWindows:
         """Features of all windows, from the cache or computed into it."""
         assert self.features is not None
         table = self.table
-        key = digest([describe(self.features), table.seconds, table.trial.tolist(), table.start.tolist()])
+        key = digest(
+            [
+                code("datamodules/windows.py"),
+                describe(self.features),
+                table.seconds,
+                table.trial.tolist(),
+                table.start.tolist(),
+            ]
+        )
         path = self.cache.folder / f"{self.name}-features-{key}.npy"
         if not path.exists():
             with replacing(path) as temporary, temporary.open("wb") as file:

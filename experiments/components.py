@@ -50,7 +50,7 @@ def arguments(component: Component, base: type[Any], key: str, given: tuple[str,
         given: arguments the program supplies; the config must not.
     """
     found = find(component, base, key)
-    hints = get_type_hints(found.__init__)
+    hints = get_type_hints(found.__init__, include_extras=True)
     fields: dict[str, Any] = {}
     for name, parameter in inspect.signature(found).parameters.items():
         if name not in given:

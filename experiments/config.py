@@ -89,6 +89,8 @@ class Trainer(Section):
     """Of AdamW."""
     schedule: Literal["constant", "cosine"] = "cosine"
     """Of the learning rate, over all steps."""
+    class_weights: Literal["balanced", "none"] = "balanced"
+    """Every class weighs the same in the label loss, or every window."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the label spread over all classes."""
     checkpoint_every: PositiveInt = 10

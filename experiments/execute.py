@@ -74,6 +74,7 @@ def _learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
         training.batch_size,
         run.seed,
         adapts=run.setting == "transductive",
+        balanced=training.class_weights == "balanced",
     )
     alignment = None
     if method.alignment:
@@ -136,6 +137,8 @@ def _wandb(plan: Plan, run: Run) -> WandbLogger | None:
     import wandb
 
     started = wandb.init(
+        id=run.folder.name,  # a resumed run goes on under its own name
+        resume="allow",
         project=settings.project,
         entity=settings.entity,
         name=run.label,
@@ -158,10 +161,14 @@ def _wandb(plan: Plan, run: Run) -> WandbLogger | None:
 def _provenance() -> dict[str, str]:
     """Which code made a run: version, commit, Python and torch."""
     here = Path(__file__).parent
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True)
+    try:
+        git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=here, capture_output=True, text=True)
+        commit = git.stdout.strip()
+    except OSError:  # no git here
+        commit = ""
     return {
         "affect": __version__,
-        "commit": git.stdout.strip() or "unknown",
+        "commit": commit or "unknown",
         "python": platform.python_version(),
         "torch": str(torch.__version__),
     }

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affect import __version__
 from affect.encoders import Encoder
 from affect.errors import UserError
 from affect.fusion import Fusion
@@ -18,12 +17,18 @@ from affect.preprocessing import Features, Step
 from affect.preprocessing.normalisation import Normalisation, Setting, setting
 from datamodules.cache import prepare
 from datamodules.corpora.base import Corpus
-from datamodules.fingerprint import digest
+from datamodules.fingerprint import code, digest
 from datamodules.protocols import Fold, Protocol
 from datamodules.targets import Target
 from datamodules.windows import WindowSet, cut
 from experiments.components import build
 from experiments.config import Experiment, Method
+
+_CODE = (
+    *(f"affect/{room}" for room in ("alignment", "encoders", "evaluation", "fusion", "learners", "preprocessing")),
+    *("affect/batch.py", "datamodules", "experiments/execute.py", "experiments/fit.py", "experiments/plan.py"),
+)
+"""Sources that make a run what it is: after a change there, runs are made anew."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +112,12 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     windows = WindowSet(cache, table, features)
     target = build(data.target, Target, "data.target")  # type: ignore[type-abstract]
     labels = target.labels(cache.trials)
-    folds = build(experiment.protocol, Protocol, "protocol").split(cache.trials)  # type: ignore[type-abstract]
-    _check_folds(folds, labels, target.classes, windows)
+    protocol = build(experiment.protocol, Protocol, "protocol")  # type: ignore[type-abstract]
+    kept = np.flatnonzero(target.keeps(cache.trials))
+    folds = [fold.only(kept) for fold in protocol.split(cache.trials)]
+    _check_folds(folds, labels, target.classes, windows, experiment.selection == "source-validation")
     shared = {
-        "version": __version__,
+        "code": code(*_CODE),
         "data": cache.fingerprint,
         **experiment.model_dump(include={"model", "selection", "trainer"}, exclude={"trainer": {"checkpoint_every"}}),
         **{"window": data.window.model_dump(), "target": data.target.model_dump()},
@@ -152,7 +159,9 @@ def _run(
     return Run(fold, seed, name, normalisation, setting(normalisation, adapts), spec, folder)
 
 
-def _check_folds(folds: list[Fold], labels: NDArray[np.int64], classes: tuple[str, ...], windows: WindowSet) -> None:
+def _check_folds(
+    folds: list[Fold], labels: NDArray[np.int64], classes: tuple[str, ...], windows: WindowSet, validates: bool
+) -> None:
     for fold in folds:
         present = labels[windows.table.trial[windows.table.of_trials(fold.source_train)]]
         seen = np.unique(present[present >= 0])
@@ -163,6 +172,14 @@ def _check_folds(folds: list[Fold], labels: NDArray[np.int64], classes: tuple[st
                 f"no training window of class {missing} ({len(present)} windows in all)",
                 f"every class of the target: {list(classes)}",
                 "move the threshold, choose other classes, or take more people",
+            )
+        val = labels[windows.table.trial[windows.table.of_trials(fold.source_val)]]
+        if validates and not (val >= 0).any():
+            raise UserError(
+                f"fold {fold.name}",
+                "no labelled window of held-out source people to choose an epoch with",
+                "at least one",
+                "raise protocol.validation, take more people, or set --selection=last",
             )
         if not (labels[windows.table.trial[windows.table.of_trials(fold.target_test)]] >= 0).any():
             raise UserError(

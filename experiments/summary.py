@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from affect.evaluation.metrics import METRICS, score
+from affect.evaluation.metrics import METRICS, Level, score
 from affect.evaluation.statistics import as_dict, interval, paired
 from affect.evaluation.trivial import TRIVIAL, trivial
 from affect.reporting.table import table
@@ -15,12 +15,14 @@ from datamodules.atomic import write_text
 from experiments.plan import Plan, Run
 
 Values = dict[str, dict[str, list[float]]]
-"""metric → person → one value for each fold and seed the person is tested in."""
-LEVELS = ("window", "trial")
+"""metric → person → one value for each seed."""
+LEVELS: tuple[Level, ...] = ("window", "trial")
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
     """The summary of a finished plan, also written to its folder with the config and the printed table.
+
+    A person who is tested in several folds (within-subject, new stimuli) is scored once, on all of them together.
 
     Holds no time, path or machine: the same experiment has the same summary wherever and however often it was
     interrupted.
@@ -29,11 +31,12 @@ def summarise(plan: Plan) -> dict[str, Any]:
     groups: dict[tuple[str, str], list[Run]] = {}
     for run in plan.runs:
         groups.setdefault((run.method, run.normalisation), []).append(run)
-    results = {run.folder: json.loads((run.folder / "metrics.json").read_text()) for run in plan.runs}
+    classes = list(plan.classes)
     rows: dict[str, Any] = {}
     reference: dict[str, dict[str, Values]] = {level: {} for level in LEVELS}
     for (method, normalisation), runs in groups.items():
-        collected = {level: _collect([results[run.folder][level]["subjects"] for run in runs]) for level in LEVELS}
+        by_seed = [pd.concat(_predictions(run) for run in runs if run.seed == seed) for seed in experiment.seeds]
+        collected = {level: _collect([score(p, classes, level)["subjects"] for p in by_seed]) for level in LEVELS}
         row: dict[str, Any] = {
             "method": method,
             "normalisation": normalisation,
@@ -58,13 +61,14 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "subjects": len(plan.windows.people),
         "folds": len(plan.folds),
         "seeds": experiment.seeds,
-        "windows": len(plan.windows.table),
-        "trials": len(plan.windows.trials),
+        "windows": int((plan.labels[plan.windows.table.trial] >= 0).sum()),
+        "trials": int((plan.labels >= 0).sum()),
+        "class_weights": experiment.trainer.class_weights,
         "trials_left_out": plan.dropped,
         "class_priors": _priors(labels, plan.classes),
         "chance": {"balanced_accuracy": 1 / len(plan.classes), "auroc": 0.5},
         "trivial": {
-            kind: {level: _statistics(_trivial(plan, first, results, kind, level), None) for level in LEVELS}
+            kind: {level: _statistics(_trivial(first, classes, kind, level), None) for level in LEVELS}
             for kind in TRIVIAL
         },
         "methods": rows,
@@ -89,7 +93,7 @@ def _collect(results: list[dict[str, dict[str, float | None]]]) -> Values:
 
 
 def _statistics(values: Values, reference: Values | None) -> dict[str, Any]:
-    """Per metric: mean over people (folds and seeds averaged first), interval, per person, against source-only."""
+    """Per metric: mean over people (seeds averaged first), interval, per person, against source-only."""
     result: dict[str, Any] = {}
     for metric in METRICS:
         people = {person: float(np.mean(v)) for person, v in values[metric].items()}
@@ -104,14 +108,17 @@ def _statistics(values: Values, reference: Values | None) -> dict[str, Any]:
     return result
 
 
-def _trivial(plan: Plan, runs: list[Run], results: dict[Any, Any], kind: str, level: Any) -> Values:
-    classes = list(plan.classes)
-    scored = []
+def _predictions(run: Run) -> pd.DataFrame:
+    return pd.read_parquet(run.folder / "predictions.parquet")
+
+
+def _trivial(runs: list[Run], classes: list[str], kind: str, level: Level) -> Values:
+    """Of one run for each fold: what a predictor that looks at no signal gets on the same windows."""
+    guessed = []
     for run in runs:
-        predictions = pd.read_parquet(run.folder / "predictions.parquet")
-        guessed = trivial(kind, predictions, classes, np.array(results[run.folder]["source_priors"]))
-        scored.append(score(guessed, classes, level)["subjects"])
-    return _collect(scored)
+        priors = np.array(json.loads((run.folder / "metrics.json").read_text())["source_priors"])
+        guessed.append(trivial(kind, _predictions(run), classes, priors, level))
+    return _collect([score(pd.concat(guessed), classes, level)["subjects"]])
 
 
 def _priors(labels: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, Any]:

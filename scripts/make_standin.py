@@ -5,6 +5,7 @@ uv run python scripts/make_standin.py deap ~/standin-deap --subjects 8 --trials 
 
 import argparse
 import inspect
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -39,6 +40,8 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    facts = {"stand_in": True, "corpus": corpus, **settings}
+    (root / "standin.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     print(root)
     return 0
 

@@ -1,10 +1,11 @@
 """Encoders of voice."""
 
 import torch
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from affect.batch import StreamShape
-from affect.encoders.base import Encoder
+from affect.encoders.base import Encoder, Share
 
 
 class LogMelCNN(Encoder):
@@ -26,11 +27,11 @@ class LogMelCNN(Encoder):
     def __init__(
         self,
         shape: StreamShape,
-        width: int = 64,
-        out: int = 128,
-        dropout: float = 0.5,
-        mask_bands: float = 0.15,
-        mask_frames: float = 0.15,
+        width: PositiveInt = 64,
+        out: PositiveInt = 128,
+        dropout: Share = 0.5,
+        mask_bands: Share = 0.15,
+        mask_frames: Share = 0.15,
     ) -> None:
         super().__init__(shape)
         bands = len(shape.channels)

@@ -1,11 +1,15 @@
 """The contract of an encoder."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 
 from affect.batch import StreamShape
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+"""0 ≤ share < 1; the config is held to a signature's bounds before any data is read."""
 
 
 class Encoder(nn.Module, ABC):
@@ -26,7 +30,6 @@ class Encoder(nn.Module, ABC):
 
     def __init__(self, shape: StreamShape) -> None:
         super().__init__()
-        self.shape = shape
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

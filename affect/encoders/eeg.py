@@ -1,9 +1,10 @@
 """Encoders of raw EEG."""
 
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from affect.batch import StreamShape
-from affect.encoders.base import Encoder
+from affect.encoders.base import Encoder, Share
 
 
 class SpatialFirstEEGNet(Encoder):
@@ -25,10 +26,10 @@ class SpatialFirstEEGNet(Encoder):
     def __init__(
         self,
         shape: StreamShape,
-        virtual: int = 16,
-        kernel_seconds: float = 0.5,
-        pool_seconds: float = 0.5,
-        dropout: float = 0.5,
+        virtual: PositiveInt = 16,
+        kernel_seconds: PositiveFloat = 0.5,
+        pool_seconds: PositiveFloat = 0.5,
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__(shape)
         assert shape.rate is not None, "reads samples"

@@ -1,9 +1,10 @@
 """Encoders of features."""
 
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from affect.batch import StreamShape
-from affect.encoders.base import Encoder
+from affect.encoders.base import Encoder, Share
 
 
 class BandMLP(Encoder):
@@ -16,7 +17,12 @@ class BandMLP(Encoder):
     """
 
     def __init__(
-        self, shape: StreamShape, hidden: int = 128, out: int = 64, input_dropout: float = 0.2, dropout: float = 0.5
+        self,
+        shape: StreamShape,
+        hidden: PositiveInt = 128,
+        out: PositiveInt = 64,
+        input_dropout: Share = 0.2,
+        dropout: Share = 0.5,
     ) -> None:
         super().__init__(shape)
         self.out_dim = out

@@ -46,12 +46,8 @@ class Adaptive(pl.LightningModule):
         self.curves: list[dict[str, float]] = []
         """What is logged, a row per epoch, kept in the checkpoint so that a resumed fit has all of them."""
         self._curve: dict[str, list[Tensor]] = {}
+        self._validated: list[Tensor] = []
         self._steps = 1
-
-    @property
-    def adapts(self) -> bool:
-        """Whether training looks at unlabelled target windows."""
-        return self.alignment is not None
 
     def on_fit_start(self) -> None:
         self._steps = max(1, int(self.trainer.estimated_stepping_batches))
@@ -95,9 +91,17 @@ class Adaptive(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.curves = list(checkpoint["curves"])
 
+    def on_validation_epoch_start(self) -> None:
+        self._validated = []
+
     def validation_step(self, batch: Batch) -> None:
+        weight = (batch.weight * (batch.source & (batch.label >= 0))).sum()
         _, curve = self._label_loss(self.network(batch), batch)
-        self.log_dict({f"source_val/{name}": value for name, value in curve.items()}, batch_size=len(batch.label))
+        self._validated.append(torch.stack([weight, *(weight * value for value in curve.values())]))
+
+    def on_validation_epoch_end(self) -> None:
+        total, loss, accuracy = torch.stack(self._validated).sum(dim=0)  # one mean over all windows, not over batches
+        self.log_dict({"source_val/label_loss": loss / total, "source_val/label_accuracy": accuracy / total})
 
     def predict_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """(B,) window numbers and (B, classes) probabilities."""

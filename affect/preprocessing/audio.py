@@ -65,6 +65,8 @@ class LogMel(Step):
         import torch
         from torchaudio.transforms import MelSpectrogram
 
+        if signal.data.shape[1] < self.window * signal.rate:
+            raise ValueError(f"{signal.seconds:.3g} s, shorter than one frame of {self.window:g} s")
         mel = MelSpectrogram(
             sample_rate=int(signal.rate),
             n_fft=int(2 ** np.ceil(np.log2(self.window * signal.rate))),

@@ -128,7 +128,11 @@ def test_nothing_is_wasted_or_named_twice(case: tuple[pd.DataFrame, Protocol]) -
             rows = getattr(fold, part).tolist()
             assert rows == sorted(set(rows))
         if not getattr(protocol, "new_stimuli", 0):
-            everybody = len(table) if protocol.new_people else int((table["subject"] == subject_of(table, fold)).sum())
+            everybody = (
+                len(table)
+                if not isinstance(protocol, WithinSubject)
+                else int((table["subject"] == subject_of(table, fold)).sum())
+            )
             assert len(fold.source_train) + len(fold.source_val) + len(fold.target_test) == everybody
 
 
@@ -142,7 +146,7 @@ def subject_of(table: pd.DataFrame, fold: Fold) -> str:
 def test_there_is_somebody_to_validate_on(table: pd.DataFrame, validation: float, seed: int) -> None:
     for protocol in (LeaveOneSubjectOut(validation, 0, seed), WithinSubject(2, validation, seed)):
         sizes = [(len(fold.source_train), len(fold.source_val)) for fold in protocol.split(table)]
-        if protocol.new_people:
+        if not isinstance(protocol, WithinSubject):
             assert all(train and val for train, val in sizes)
         else:  # a part of a person may leave a single trial to learn from: none can be spared
             assert all(train and (val or train == 1) for train, val in sizes)
