@@ -16,6 +16,7 @@ def table(summary: dict[str, Any]) -> str:
         f" · seeds {summary['seeds']} · selection: {summary['selection']}",
         f"mean over people, [95 % bootstrap interval over people]; chance (balanced accuracy, AUROC)"
         f" {chance:.3f}, {summary['chance']['auroc']:.3f}",
+        "people train each other's models: near chance these intervals are too narrow",
         "",
     ]
     header = ["method", "normalisation", "setting", "balanced accuracy", "per trial", "accuracy", "macro-F1", "AUROC"]

@@ -297,6 +297,7 @@ def summary() -> dict[str, Any]:
 TABLE = """\
 example: valence (low 0.44, high 0.56) · LeaveOneSubjectOut · 4 people, 16 trials, 160 windows · seeds [0, 1] · selection: last
 mean over people, [95 % bootstrap interval over people]; chance (balanced accuracy, AUROC) 0.500, 0.500
+people train each other's models: near chance these intervals are too narrow
 
 method       normalisation  setting       balanced accuracy     per trial  accuracy  macro-F1  AUROC  Δ source-only            p      helped/hurt
 ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────

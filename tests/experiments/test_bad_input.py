@@ -217,6 +217,15 @@ def test_audio_of_zero_length(place: Place, door: Door, tmp_path: Path) -> None:
     door(arguments).refused(str(path), "no readable sound", "clip", AGAIN)
     soundfile.write(path, np.zeros(0), 16_000)
     door(arguments).refused(str(path), "a sound file without samples", "clip", AGAIN)
+    soundfile.write(path, 0.1 * np.sin(np.arange(100)), 16_000)
+    door(arguments).refused(str(path), "shorter than one frame", "a recording", DROP)
+
+
+def test_nobody_to_choose_an_epoch_with(place: Place, door: Door) -> None:
+    alone = ("--data.corpus.subjects=[s01, s02]", "--selection=source-validation", "--protocol.validation=0.2")
+    door(place.arguments(*alone)).refused(
+        "fold s01", "no labelled window of held-out", "at least one", "selection=last"
+    )
 
 
 def test_one_class_in_training(place: Place, door: Door) -> None:
