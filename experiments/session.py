@@ -18,7 +18,7 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
 
     if not dry_run and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
         warm_up()
-    with Progress("windows") as bar:
+    with Progress("people") as bar:
         plan = make(experiment, bar.stage)
     done = sum(run.done for run in plan.runs)
     for reason in plan.dropped:
@@ -96,7 +96,7 @@ class Progress:
 
     def stage(self, what: str, done: int, total: int) -> None:
         """`done` of `total` subjects through a stage of the preparation."""
-        self._bar.unit, self._bar.total, self._bar.n = " people", total, done
+        self._bar.total, self._bar.n = total, done
         self._bar.set_description(what)
 
     def epoch(self, label: str, epochs: int) -> None:
