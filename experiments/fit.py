@@ -1,6 +1,7 @@
 """The fit of one run: a Lightning Trainer that can be interrupted anywhere and goes on from its last checkpoint."""
 
 import logging
+import pickle
 import signal
 import warnings
 from collections.abc import Callable
@@ -74,7 +75,7 @@ def _whole(checkpoint: Path) -> bool:
         torch.load(checkpoint, weights_only=True, map_location="cpu")
     except FileNotFoundError:
         return False
-    except Exception:  # a file cut off anywhere makes torch raise nearly anything
+    except (EOFError, RuntimeError, pickle.UnpicklingError):  # cut off, or not a checkpoint
         checkpoint.unlink()
         return False
     return True

@@ -313,3 +313,19 @@ def test_the_table_prints_what_the_summary_holds() -> None:
 def test_the_table_says_that_trials_were_left_out() -> None:
     printed = table({**summary(), "trials_left_out": ["s1, trial 3: NaN", "s2, trial 1: NaN"]})
     assert printed == TABLE + "\n\n2 trials left out: see summary.json"
+
+
+@pytest.mark.parametrize(("people", "least", "most"), [(8, 0.25, 0.45), (24, 0.17, 0.35)])
+def test_how_often_cross_subject_intervals_miss_chance(people: int, least: float, most: float) -> None:
+    """The caution of the module: with nothing to find, people who train each other's models are not independent.
+
+    A person's score is the agreement of their own chance regularities with the others' mean; its mean is 0.
+    """
+    generator = np.random.default_rng(0)
+    missed = []
+    for number in range(200):
+        own = generator.standard_normal((people, 5))
+        others = (own.sum(axis=0) - own) / (people - 1)
+        found = interval((own * others).sum(axis=1), seed=number, resamples=499)
+        missed.append(not found.low <= 0 <= found.high)
+    assert least < np.mean(missed) < most
