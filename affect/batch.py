@@ -1,22 +1,26 @@
-"""What travels between rooms: a recorded signal, the shape of a stream, a batch of windows."""
+"""What travels between rooms: a recorded signal, a video, the shape of a stream, a batch of windows."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # reading a corpus needs no torch, and importing it takes seconds
     import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
 @dataclass(frozen=True)
 class Signal:
-    """One stream of one trial, continuous in time.
+    """One stream of one trial: samples continuous in time, or facts that hold for the whole trial.
 
     Args:
-        data: (C, T) float32, in `unit`.
-        rate: samples a second, Hz.
+        data: (C, T) float32, in `unit`; for pictures (3, T, H, W) uint8, RGB.
+        rate: samples a second, Hz; 0 where there is no time: T is 1 and holds for the whole trial (a still, the mean
+            of a clip).
         channels: C names.
         unit: physical unit, for example "µV".
     """
@@ -28,7 +32,28 @@ class Signal:
 
     @property
     def seconds(self) -> float:
-        return float(self.data.shape[-1] / self.rate)
+        """Length in time; infinite where there is no time."""
+        return float(self.data.shape[1] / self.rate) if self.rate else float("inf")
+
+
+class Video(ABC):
+    """Pictures in time that are decoded when asked for: an hour of film needs the memory of one picture.
+
+    Args:
+        seconds: length; infinite for a still.
+        where: file and place in it, for error messages.
+    """
+
+    seconds: float
+    where: str
+
+    @abstractmethod
+    def frames(self, rate: float) -> Iterator[NDArray[np.uint8]]:
+        """(H, W, 3) RGB pictures shown at the times 0, 1/rate, 2/rate … s; a still gives one.
+
+        Raises:
+            UserError: nothing can be decoded, or the video ends more than a second too early.
+        """
 
 
 @dataclass(frozen=True)
@@ -38,12 +63,14 @@ class StreamShape:
     Args:
         channels: C names.
         length: samples a window, or features a channel.
-        rate: Hz of the samples; None when the last axis holds features.
+        rate: Hz of the samples; None when the last axis holds features, 0 when there is no time.
+        size: (H, W) of pictures.
     """
 
     channels: tuple[str, ...]
     length: int
     rate: float | None
+    size: tuple[int, int] | None = None
 
 
 @dataclass
@@ -51,12 +78,13 @@ class Batch:
     """B windows, all streams of one dtype and device.
 
     Args:
-        streams: stream name → (B, C, T) float32; zeros where absent.
+        streams: stream name → (B, C, T) float32, or (B, 3, T, H, W) of pictures; zeros where absent.
         present: (B, M) bool, in the order of `streams`.
-        label: (B,) int64 class; −1 where unknown or forbidden (every target row while fitting).
+        label: (B, Q) float32, a column for each target: number of the class, or the value of a regression; NaN where
+            unknown or forbidden (every target row while fitting).
         source: (B,) bool, True for rows of labelled source domains.
         domain: (B,) int64, 0 … K−1 for the K source domains, K for the target.
-        weight: (B,) float32, weight of the row in the label loss.
+        weight: (B, Q) float32, weight of the row in the label loss of each target.
         window, trial, subject: (B,) int64 row numbers in their tables.
     """
 

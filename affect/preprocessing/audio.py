@@ -18,7 +18,7 @@ class Resample(Step):
 
     rate: float
 
-    def __call__(self, signal: Signal) -> Signal:
+    def __call__(self, signal: Signal, **beside: Signal | None) -> Signal:
         import soxr
 
         if signal.rate == self.rate:
@@ -37,7 +37,7 @@ class TrimSilence(Step):
 
     below_db: float = 30.0
 
-    def __call__(self, signal: Signal) -> Signal:
+    def __call__(self, signal: Signal, **beside: Signal | None) -> Signal:
         from librosa.effects import trim
 
         _, (start, end) = trim(signal.data.mean(axis=0), top_db=self.below_db)
@@ -61,7 +61,7 @@ class LogMel(Step):
     high: float = 8000.0
     floor: float = 1e-8
 
-    def __call__(self, signal: Signal) -> Signal:
+    def __call__(self, signal: Signal, **beside: Signal | None) -> Signal:
         import torch
         from torchaudio.transforms import MelSpectrogram
 

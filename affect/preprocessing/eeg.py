@@ -8,6 +8,7 @@ import scipy.fft
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from affect.batch import StreamShape
 from affect.errors import UserError
 from affect.preprocessing.step import Features
 
@@ -41,8 +42,9 @@ class DifferentialEntropy(Features):
     def names(self) -> tuple[str, ...]:
         return tuple(self.bands)
 
-    def __call__(self, windows: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
-        """(B, C, T) µV at `rate` Hz → (B, C, bands) nats."""
+    def __call__(self, windows: NDArray[np.float32], stream: StreamShape) -> NDArray[np.float32]:
+        """(B, C, T) µV → (B, C, bands) nats."""
+        rate = _rate(stream)
         length = windows.shape[-1] if self.segment is None else min(round(self.segment * rate), windows.shape[-1])
         segments = sliding_window_view(windows, length, axis=-1)[..., :: max(1, length // 2), :]  # (B, C, S, length)
         taper = np.hanning(length + 1)[:-1].astype(np.float32)
@@ -64,3 +66,10 @@ class DifferentialEntropy(Features):
                 )
             variance[..., i] = power[..., inside].sum(axis=-1)
         return (0.5 * np.log(2 * np.pi * np.e * np.maximum(variance, self.floor))).astype(np.float32)
+
+
+def _rate(stream: StreamShape) -> float:
+    """Hz of a stream that has time."""
+    if not stream.rate:
+        raise ValueError("a stream without time")
+    return stream.rate

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from affect.batch import StreamShape
 from affect.preprocessing.step import Features
 
 
@@ -19,7 +20,7 @@ class Functionals(Features):
     def names(self) -> tuple[str, ...]:
         return ("mean", "sd", "min", "q10", "median", "q90", "max", "delta sd")
 
-    def __call__(self, windows: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
+    def __call__(self, windows: NDArray[np.float32], stream: StreamShape) -> NDArray[np.float32]:
         """(B, C, T) → (B, C, 8), in the unit of the stream."""
         quantiles = np.quantile(windows, [0.0, 0.1, 0.5, 0.9, 1.0], axis=-1)
         moves = np.diff(windows, axis=-1) if windows.shape[-1] > 1 else np.zeros_like(windows)

@@ -1,15 +1,20 @@
 """The contract of a corpus: a dataset in its official layout on disk, read trial by trial."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from affect.batch import Signal
+from affect.batch import Signal, Video
 from affect.errors import UserError
+
+
+Source = Signal | Video | Callable[[], Signal | Video]
+"""A stream of a trial: at hand, decoded frame by frame, or read when called (so that a broken file costs its stream
+alone)."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class Trial:
     Args:
         subject, session, stimulus: who, which visit, what evoked it.
         ratings: rating name → native value (number, or name of a class; NaN when the person gave none).
-        streams: stream name → Signal; a stream that was not recorded is absent.
+        streams: stream name → where its signal comes from; a stream that was not recorded is absent. A stream named
+            `annotation` holds ratings given over time, one channel a rating.
         onset: seconds of baseline before the stimulus starts.
         group: facts about the person (age, sex …) where the corpus has them.
         where: file and place in it, for error messages.
@@ -28,7 +34,7 @@ class Trial:
     subject: str
     stimulus: str
     ratings: Mapping[str, float | str]
-    streams: Mapping[str, Signal]
+    streams: Mapping[str, Source]
     where: str
     session: str = "1"
     onset: float = 0.0
@@ -107,8 +113,16 @@ class Corpus(ABC):
         """The files a subject's trials are read from; the cache is keyed by their content."""
 
     @abstractmethod
-    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial]:
-        """The subject's trials in a fixed order, read lazily, with the asked streams only."""
+    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial | UserError]:
+        """The subject's trials in a fixed order, read lazily, with the asked streams only.
+
+        A trial that cannot be read is yielded as its error: whoever asked decides whether to go on without it. What
+        spoils the whole person is raised.
+        """
+
+    def settings(self) -> dict[str, Any]:
+        """What beside the files decides what is read, as plain data: part of the cache's key."""
+        return {}
 
 
 def check_signal(signal: Signal, stream: str, where: str) -> None:

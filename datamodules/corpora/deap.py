@@ -71,7 +71,7 @@ class Deap(Corpus):
     def files(self, subject: str) -> list[Path]:
         return [self.folder / f"{subject}.dat"]
 
-    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial]:
+    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial | UserError]:
         (path,) = self.files(subject)
         data, labels = self._read(path)
         for index, (recording, rated) in enumerate(zip(data, labels, strict=True), start=1):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
+from datamodules.corpora.tables import AGAIN, read_table
 
 EEG_CHANNELS = (
     *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),
@@ -22,7 +23,6 @@ EEG_CHANNELS = (
 )
 TASKS = ("rest", "arithmetic")
 STREAMS = {"eeg": EEG_CHANNELS, "ecg": ("ECG",)}
-AGAIN = "download the file again"
 
 
 class Eegmat(Corpus):
@@ -60,7 +60,7 @@ class Eegmat(Corpus):
     def files(self, subject: str) -> list[Path]:
         return [*(self.root / f"{subject}_{k}.edf" for k in range(1, len(TASKS) + 1)), self.root / "subject-info.csv"]
 
-    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial]:
+    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial | UserError]:
         people = self._people()
         if subject not in people:
             raise UserError(
@@ -81,16 +81,7 @@ class Eegmat(Corpus):
         """Subject → age, sex, count_quality, in the file's order."""
         path = self.root / "subject-info.csv"
         expected = "columns Subject, Age, Gender, Count quality, separated by commas or semicolons"
-        if not path.is_file():
-            raise UserError(path, "no such file", expected, "download it beside the recordings")
-        try:
-            table = pd.read_csv(path, sep=None, engine="python", encoding="utf-8-sig", dtype=str)
-        except Exception as error:  # the sniffer and the parser raise each their own
-            raise UserError(path, f"not a table ({error})", expected, AGAIN) from error
-        table.columns = table.columns.str.strip().str.lower()
-        if absent := {"subject", "age", "gender", "count quality"} - set(table.columns):
-            raise UserError(path, f"no column {sorted(absent)} among {list(table.columns)}", expected, AGAIN)
-        table = table.dropna(subset="subject").apply(lambda column: column.str.strip())
+        table = read_table(path, ("subject", "age", "gender", "count quality"), expected)
         if not table["subject"].str.fullmatch(r"Subject\d+").all() or table["subject"].duplicated().any():
             raise UserError(path, f"subjects {list(table['subject'])}", "SubjectNN, each once", AGAIN)
         age = pd.to_numeric(table["age"], errors="coerce").astype(float)

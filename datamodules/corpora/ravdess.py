@@ -5,20 +5,17 @@ Livingstone & Russo 2018, PLoS ONE 13(5):e0196391, doi:10.1371/journal.pone.0196
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-import soundfile
-
-from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
+from datamodules.corpora.media import SOUND, read_sound
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 INTENSITIES = ("normal", "strong")
 STATEMENTS = ("statement1", "statement2")
-SUFFIXES = (".wav", ".flac", ".ogg", ".opus")
 SPEECH = re.compile(r"03-01-(\d\d)-(\d\d)-(\d\d)-(\d\d)-(\d\d)")  # audio only, speech; other modalities are ignored
 NAMING = "03-01-EE-II-SS-RR-NN: emotion 01–08, intensity 01–02, statement 01–02, repetition, actor"
 
@@ -50,9 +47,9 @@ class Ravdess(Corpus):
 
     def files(self, subject: str) -> list[Path]:
         clips = (self.root / subject).glob("03-01-*")
-        return sorted(p for p in clips if p.suffix.lower() in SUFFIXES and SPEECH.fullmatch(p.stem))
+        return sorted(p for p in clips if p.suffix.lower() in SOUND and SPEECH.fullmatch(p.stem))
 
-    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial]:
+    def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial | UserError]:
         said: set[str] = set()
         for path in self.files(subject):
             match = SPEECH.fullmatch(path.stem)
@@ -70,27 +67,10 @@ class Ravdess(Corpus):
                 subject=subject,
                 stimulus=STATEMENTS[statement - 1],
                 ratings={"emotion": EMOTIONS[emotion - 1], "intensity": INTENSITIES[intensity - 1]},
-                streams={"audio": read_audio(path)} if "audio" in streams else {},
+                streams={"audio": partial(read_sound, path)} if "audio" in streams else {},
                 where=str(path),
                 group={"sex": "male" if actor % 2 else "female"},
             )
-
-
-def read_audio(path: Path) -> Signal:
-    """A sound file as (1, T) float32 of full scale ±1 at its own rate, its channels averaged."""
-    remedy = "download the file again"
-    try:
-        with path.open("rb") as file:
-            head, size = file.read(8), path.stat().st_size
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise UserError(path, f"no readable sound ({error})", "a wav, flac, ogg or opus clip", remedy) from error
-    # Of a truncated wav soundfile gives what is left; the other formats make it raise.
-    if head[:4] == b"RIFF" and (whole := int.from_bytes(head[4:], "little") + 8) > size + 1:
-        raise UserError(path, f"{size} bytes under a header that announces {whole}", "a whole wav file", remedy)
-    if len(samples) == 0:
-        raise UserError(path, "a sound file without samples", "a clip of speech", remedy)
-    return Signal(np.ascontiguousarray(samples.mean(axis=1)[None]), float(rate), ("mono",), "amplitude")
 
 
 def _number(actor: str) -> int:
