@@ -1,24 +1,24 @@
-"""Windows: (trial, start) rows cut from the trials table, gathered a batch at a time from the memory maps."""
+"""Windows: (trial, number) rows cut from the trials table, gathered a batch at a time from the memory maps."""
 
-from collections.abc import Mapping
+import mmap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
 from affect.batch import StreamShape
 from affect.errors import UserError
 from affect.preprocessing.normalisation import Moments
-from affect.preprocessing.step import Features, describe
-from datamodules.atomic import replacing
-from datamodules.cache import Cache, CachedStream
-from datamodules.fingerprint import code, digest
+from datamodules.assemble import Cache
 
 Rows = NDArray[np.int64]
-_CHUNK = 512  # windows transformed at a time: bounds memory, whatever the corpus
+_RESIDENT = 1 << 29  # bytes of a memory map that may stay in this process
+_FAULT = 1 << 16  # bytes the system maps when one is touched
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,13 @@ class WindowTable:
 
     Args:
         trial: (n,) row of the trials table.
+        number: (n,) of the window in its trial.
         start: (n,) seconds from the start of the recording; never inside the baseline.
         length: (n,) seconds that are real; less than `seconds` only where a short trial is repeated.
     """
 
     trial: Rows
+    number: Rows
     start: NDArray[np.float64]
     length: NDArray[np.float64]
     seconds: float
@@ -44,164 +46,189 @@ class WindowTable:
         return np.flatnonzero(np.isin(self.trial, trials))
 
 
-def cut(cache: Cache, seconds: float, step: float, short: Literal["drop", "repeat"] = "drop") -> WindowTable:
+def cut(cache: Cache) -> WindowTable:
     """All windows of all trials, after the baseline and before the shortest stream ends.
-
-    Args:
-        seconds, step: length and distance of windows.
-        short: a trial shorter than a window gives none, or one that repeats it until it is full.
 
     Raises:
         UserError: no trial is long enough.
     """
+    window = cache.window
     onset = cache.trials["onset"].to_numpy(dtype=float)
     duration = cache.trials["seconds"].to_numpy(dtype=float) - onset
-    epsilon = 1e-6 * step
-    count = np.floor((duration - seconds + epsilon) / step).astype(np.int64) + 1
-    count = np.where(duration + epsilon < seconds, 1 if short == "repeat" else 0, count)
-    count[duration <= 0] = 0
+    count = window.count(duration)
     if not count.any():
         raise UserError(
             "data.window.seconds",
-            f"{seconds:g} s, longer than every trial (at most {duration.max():g} s after the baseline)",
+            f"{window.seconds:g} s, longer than every trial (at most {duration.max():g} s after the baseline)",
             "a window that fits",
             "shorten it, or set --data.window.short=repeat",
         )
     trial = np.repeat(np.arange(len(count)), count)
-    within = np.arange(len(trial)) - np.repeat(np.cumsum(count) - count, count)
-    start = onset[trial] + within * step
-    length = np.minimum(seconds, duration[trial])
-    return WindowTable(trial, start, length, seconds)
+    number = np.arange(len(trial)) - np.repeat(np.cumsum(count) - count, count)
+    start = onset[trial] + number * window.step
+    return WindowTable(trial, number, start, np.minimum(window.seconds, duration[trial]), window.seconds)
 
 
 class StreamWindows:
-    """One stream, window by window: raw samples or features of them.
+    """One stream, window by window: samples, or features of them.
 
     Args:
         cache, name: where the stream lies.
         table: the windows.
-        features: None for raw samples; else computed once for all windows and kept beside the stream.
     """
 
-    def __init__(self, cache: Cache, name: str, table: WindowTable, features: Features | None = None) -> None:
-        self.cache, self.name, self.table, self.features = cache, name, table, features
-        self._stream: CachedStream = cache.streams[name]
-        stream = self._stream
-        samples = max(1, round(table.seconds * stream.rate))
-        real = np.clip(np.rint(table.length * stream.rate).astype(np.int64), 1, samples)
-        last = np.maximum(stream.length[table.trial] - real, 0)
-        self._first = np.minimum(np.rint(table.start * stream.rate).astype(np.int64), last)
-        self._real = np.minimum(real, np.maximum(stream.length[table.trial] - self._first, 1))
-        self._offsets = np.arange(samples)
-        if features is None:
-            self.shape = StreamShape(stream.channels, samples, stream.rate)
-        else:
-            self.shape = StreamShape(stream.channels, len(features.names()), None)
-
-    @cached_property
-    def present(self) -> NDArray[np.bool_]:
+    def __init__(self, cache: Cache, name: str, table: WindowTable) -> None:
+        self.name, self.table = name, table
+        stream = self._stream = cache.streams[name]
+        self._onset = cache.trials["onset"].to_numpy(dtype=float)
+        trial = table.trial
+        self.present: NDArray[np.bool_] = stream.length[trial] > 0
         """(n_windows,) whether the trial has this stream."""
-        return self._stream.length[self.table.trial] > 0
-
-    def gather(self, rows: Rows) -> NDArray[np.float32]:
-        """(B, C, T) or (B, C, F) float32 of the windows `rows`, zeros where the stream is absent."""
-        values = self.raw(rows) if self.features is None else self._computed[rows]
-        return np.where(self.present[rows][:, None, None], values, np.float32(0))
-
-    def raw(self, rows: Rows) -> NDArray[np.float32]:
-        """(B, C, T) samples, whether or not features are asked for."""
-        within = self._offsets % self._real[rows][:, None]  # a short trial starts again
-        index = (self._stream.offset[self.table.trial[rows]] + self._first[rows])[:, None] + within
-        samples: NDArray[np.float32] = self._stream.data[np.minimum(index, len(self._stream.data) - 1)]
-        return samples.transpose(0, 2, 1)
-
-    @cached_property
-    def _computed(self) -> NDArray[np.float32]:
-        """Features of all windows, from the cache or computed into it."""
-        assert self.features is not None
-        table = self.table
-        key = digest(
-            [
-                code("datamodules/windows.py"),
-                describe(self.features),
-                table.seconds,
-                table.trial.tolist(),
-                table.start.tolist(),
-            ]
+        self._complete = bool(self.present.all())
+        self._samples, first, self._real = cache.window.samples(
+            stream.rate, stream.length[trial], self._onset[trial], table.number
         )
-        path = self.cache.folder / f"{self.name}-features-{key}.npy"
-        if not path.exists():
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                shape = (len(table), len(self.shape.channels), self.shape.length)
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                np.lib.format.write_array_header_1_0(file, header)
-                for rows in _chunks(len(table)):
-                    file.write(np.ascontiguousarray(self.features(self.raw(rows), self._stream.rate)).data)
-        computed: NDArray[np.float32] = np.load(path, mmap_mode="r")
-        return computed
+        row = len(stream.channels) * int(np.prod(stream.size, dtype=int))  # elements a sample
+        self._place = np.where(self.present, stream.offset[trial] // row + first, 0)
+        self._whole = bool((self._real == self._samples)[self.present].all())
+        self._part = stream.part[trial]
+        picture = (stream.size[0], stream.size[1]) if stream.size else None
+        if stream.features is None:
+            self.shape = StreamShape(stream.channels, self._samples, stream.rate, picture)
+            self._maps = tuple(data.reshape(-1, row) for data in stream.data)
+        else:
+            made = stream.features
+            self.shape = StreamShape(made.channels, len(made.names), None)
+            self._row = made.row[trial] + 1 + np.minimum(table.number, np.maximum(made.count[trial] - 1, 0))
+            self._row[~self.present] = 0
+            self._maps = tuple(data.reshape(len(data), -1) for data in made.data)
+        self._touched = 0
+
+    def gather(self, rows: Rows) -> NDArray[Any]:
+        """(B, C, T), (B, C, F) float32 or (B, 3, T, H, W) uint8 of the windows `rows`, zeros where absent."""
+        if self._stream.features is None:
+            values = self.raw(rows)
+        else:
+            values = self._by_part(rows, lambda data, part: data[self._row[part]])
+            values = values.reshape(len(rows), len(self.shape.channels), self.shape.length)
+        if not self._complete:
+            values[~self.present[rows]] = 0
+        return values
+
+    def raw(self, rows: Rows) -> NDArray[Any]:
+        """(B, C, T, …) samples, whether or not there are features."""
+        stream = self._stream
+        width = len(stream.channels) * int(np.prod(stream.size, dtype=int))
+        maps = tuple(data.reshape(-1, width) for data in stream.data)
+        values = self._by_part(rows, self._pieces, maps)
+        return values.reshape(len(rows), self._samples, len(stream.channels), *stream.size).swapaxes(1, 2)
+
+    def _pieces(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
+        """(B, samples · C · …): a window is one piece of memory, unless it repeats a short trial."""
+        place, samples = self._place[rows], self._samples
+        if not self._whole or len(data) < samples:
+            index = place[:, None] + np.arange(samples) % self._real[rows][:, None]
+            found: NDArray[Any] = data[np.minimum(index, len(data) - 1)].reshape(len(rows), -1)
+            return found
+        size, step = data.itemsize, data.strides[0]
+        pieces = as_strided(data, (len(data) - samples + 1, samples * data.shape[1]), (step, size), writeable=False)
+        return np.asarray(pieces[place])
+
+    def _by_part(self, rows: Rows, take: Any, maps: tuple[NDArray[Any], ...] | None = None) -> NDArray[Any]:
+        """What `take(map, rows)` finds, each row in the memory map of its corpus."""
+        maps = self._maps if maps is None else maps
+        if len(maps) == 1:
+            values: NDArray[Any] = take(maps[0], rows)
+        else:
+            part = self._part[rows]
+            values = np.empty(0)
+            for number in np.unique(part):
+                here = np.flatnonzero(part == number)
+                found = take(maps[number], rows[here])
+                if values.size == 0:
+                    values = np.zeros((len(rows), *found.shape[1:]), found.dtype)
+                values[here] = found
+        self._let_go(len(rows), values.nbytes, maps)
+        return values
+
+    def _let_go(self, windows: int, size: int, maps: tuple[NDArray[Any], ...]) -> None:
+        """Hand pages back now and then, so that memory does not grow with the corpus; they stay in the system's."""
+        self._touched += size + windows * _FAULT
+        if self._touched > _RESIDENT and hasattr(mmap, "MADV_DONTNEED"):
+            self._touched = 0
+            for data in maps:
+                if data.nbytes > _RESIDENT and isinstance(mapped := _mapping(data), mmap.mmap):
+                    mapped.madvise(mmap.MADV_DONTNEED)
 
     def moments(self) -> Moments:
-        """Of every trial, over its windows (and over time for raw samples): what normalisation is fitted from."""
-        trials, table = len(self.cache.trials), self.table
-        width = (len(self.shape.channels), 1 if self.features is None else self.shape.length)
-        count, total = np.zeros(trials), np.zeros((trials, *width))
-        squares = np.zeros((trials, *width))
-        axis = (2,) if self.features is None else ()
-        # Deviations are taken from the mean of the trial's first window: float64 sums of small numbers lose nothing,
-        # and a trial's moments depend on that trial alone.
-        origin = np.zeros((trials, *width))
-        first = np.unique(table.trial, return_index=True)[1]
-        for rows in (first[part] for part in _chunks(len(first))):
-            origin[table.trial[rows]] = self.gather(rows).astype(np.float64).mean(axis=axis, keepdims=True)
-        for rows in _chunks(len(table)):
-            rows = rows[self.present[rows]]
-            if len(rows) == 0:
+        """Of every trial, over its windows: what normalisation is fitted from.
+
+        Of samples, each that lies in a window counts once; of features, each window.
+        """
+        trials = len(self._onset)
+        width = (len(self.shape.channels), 1 if self._stream.features is None else self.shape.length)
+        count, mean, m2 = np.zeros(trials), np.zeros((trials, *width)), np.zeros((trials, *width))
+        baseline = np.full((trials, *width), np.nan)
+        first = np.flatnonzero(np.diff(self.table.trial, prepend=-1))
+        last = np.append(first[1:], len(self.table)) - 1
+        for a, b in zip(first, last, strict=True):
+            if not self.present[a]:
                 continue
-            values = self.gather(rows).astype(np.float64) - origin[table.trial[rows]]
-            samples = values.shape[2] if axis else 1
-            np.add.at(count, table.trial[rows], samples)
-            np.add.at(total, table.trial[rows], values.sum(axis=axis, keepdims=True))
-            np.add.at(squares, table.trial[rows], (values**2).sum(axis=axis, keepdims=True))
-        divisor = np.maximum(count, 1)[:, None, None]
-        mean = total / divisor
-        m2 = np.maximum(squares - divisor * mean**2, 0)
-        return Moments(count, mean + origin, m2, self._baseline(width))
+            trial = int(self.table.trial[a])
+            values, before = self._of_trial(trial, int(a), int(b))
+            count[trial] = values.shape[0]
+            origin = values[0]  # sums of small numbers lose nothing
+            centred = values - origin
+            mean[trial] = centred.mean(axis=0)
+            m2[trial] = ((centred - mean[trial]) ** 2).sum(axis=0)
+            mean[trial] += origin
+            baseline[trial] = before
+        return Moments(count, mean, m2, baseline)
 
-    def _baseline(self, width: tuple[int, int]) -> NDArray[np.float64]:
-        """(n_trials, C, F) mean, or features, of each trial's baseline; NaN where it has none."""
-        result = np.full((len(self.cache.trials), *width), np.nan)
-        onset = np.rint(self.cache.trials["onset"].to_numpy(dtype=float) * self._stream.rate).astype(np.int64)
-        for trial in np.flatnonzero((onset > 0) & (self._stream.length >= onset)):
-            first = self._stream.offset[trial]
-            samples = self._stream.data[first : first + onset[trial]].T[None]
-            if self.features is None:
-                result[trial] = samples.astype(np.float64).mean(axis=2).T
-            else:
-                result[trial] = self.features(samples, self._stream.rate)[0]
-        return result
+    def _of_trial(self, trial: int, a: int, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(n, C, F) values of the windows a … b of a trial, and (C, F) of its baseline, NaN where it has none."""
+        stream = self._stream
+        if stream.features is not None:
+            made, data = stream.features, stream.features.data[stream.part[trial]]
+            return data[self._row[a : b + 1]].astype(np.float64), data[made.row[trial]].astype(np.float64)
+        samples = np.asarray(stream.signal(trial))  # (C, T, …)
+        row = samples[:, :1].size
+        begin = int(self._place[a] - stream.offset[trial] // row)
+        end = int(self._place[b] - stream.offset[trial] // row) + self._real[b]
+        values = np.moveaxis(samples, 0, -1)[begin:end].reshape(-1, len(samples), 1).astype(np.float64)
+        rest = samples[:, : round(self._onset[trial] * stream.rate)]
+        before = rest.reshape(len(samples), -1).astype(np.float64).mean(axis=1)[:, None] if rest.size else np.nan
+        return values, np.asarray(before)
 
 
-def _chunks(n: int) -> list[Rows]:
-    return np.array_split(np.arange(n), max(1, -(-n // _CHUNK)))
+def _mapping(data: NDArray[Any]) -> Any:
+    """What an array that was mapped from a file rests on."""
+    base: Any = data
+    while isinstance(base, np.ndarray) and base.base is not None:
+        base = base.base
+    return base
 
 
 class WindowSet:
-    """All streams of all windows of a corpus, with what every fold needs computed once.
+    """All streams of all windows of a cache, with what every fold needs computed once.
 
     Args:
-        cache: the prepared corpus.
+        cache: the prepared corpora.
         table: its windows.
-        features: stream → Features or None.
+        inputs: the streams networks see; default all.
     """
 
-    def __init__(self, cache: Cache, table: WindowTable, features: Mapping[str, Features | None]) -> None:
-        self.trials = cache.trials
-        self.table = table
-        self.streams = {name: StreamWindows(cache, name, table, f) for name, f in features.items()}
+    def __init__(self, cache: Cache, table: WindowTable, inputs: Sequence[str] | None = None) -> None:
+        self.cache, self.trials, self.table = cache, cache.trials, table
+        self.streams = {name: StreamWindows(cache, name, table) for name in inputs or cache.streams}
         people = self.trials["subject"].astype(str)
         self.people = list(dict.fromkeys(people))
         self.subject: Rows = pd.Categorical(people, categories=self.people).codes.astype(np.int64)
         self.shapes = {name: stream.shape for name, stream in self.streams.items()}
+
+    def stream(self, name: str) -> StreamWindows:
+        """Any stream of the cache, an input or not."""
+        return self.streams[name] if name in self.streams else StreamWindows(self.cache, name, self.table)
 
     @cached_property
     def moments(self) -> dict[str, Moments]:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from affect.batch import Signal, Video
 from affect.errors import UserError
 
@@ -110,11 +108,16 @@ class Corpus(ABC):
 
     @abstractmethod
     def files(self, subject: str) -> list[Path]:
-        """The files a subject's trials are read from; the cache is keyed by their content."""
+        """The files a subject's trials are read from, ratings included; the cache is keyed by their content."""
+
+    def files_of(self, subject: str, stream: str) -> list[Path]:
+        """The files one stream is read from; fewer, or others, than `files` where streams lie in files of their own."""
+        return self.files(subject)
 
     @abstractmethod
     def trials(self, subject: str, streams: Sequence[str]) -> Iterator[Trial | UserError]:
-        """The subject's trials in a fixed order, read lazily, with the asked streams only.
+        """The subject's trials, read lazily, with the asked streams only; the same trials, in the same order, whatever
+        streams are asked for.
 
         A trial that cannot be read is yielded as its error: whoever asked decides whether to go on without it. What
         spoils the whole person is raised.
@@ -123,46 +126,3 @@ class Corpus(ABC):
     def settings(self) -> dict[str, Any]:
         """What beside the files decides what is read, as plain data: part of the cache's key."""
         return {}
-
-
-def check_signal(signal: Signal, stream: str, where: str) -> None:
-    """Refuse what would poison training quietly: no samples, NaN or infinity, channels that never move."""
-    if signal.data.ndim != 2 or signal.data.shape[0] != len(signal.channels):
-        raise UserError(
-            where,
-            f"{stream} of shape {signal.data.shape}",
-            f"({len(signal.channels)} channels, samples)",
-            "download the file again",
-        )
-    if signal.data.shape[1] == 0:
-        raise UserError(where, f"{stream} with no samples", "a recording", "download the file again")
-    bad = ~np.isfinite(signal.data).all(axis=1)
-    remedy = "leave the trial out with --data.bad_trials=drop, or repair the file"
-    if bad.any():
-        names = [c for c, b in zip(signal.channels, bad, strict=True) if b]
-        count = int((~np.isfinite(signal.data)).sum())
-        raise UserError(
-            where, f"{count} NaN or infinite samples in {stream} channels {names}", "finite samples", remedy
-        )
-    dead = np.ptp(signal.data, axis=1) == 0
-    if dead.any():
-        names = [c for c, d in zip(signal.channels, dead, strict=True) if d]
-        raise UserError(
-            where, f"constant (dead) {stream} channels {names}", "channels that vary over the trial", remedy
-        )
-
-
-def check_rating(name: str, value: float | str, scale: tuple[float, float] | tuple[str, ...], where: str) -> None:
-    """Refuse a rating outside its scale; NaN stands for 'not given' and passes."""
-    if isinstance(value, str):
-        ok, allowed = value in scale, f"one of {list(scale)}"
-    else:
-        low, high = float(scale[0]), float(scale[1])
-        ok, allowed = bool(np.isnan(value) or low <= value <= high), f"{low:g} to {high:g}"
-    if not ok:
-        raise UserError(
-            where,
-            f"{name} rating {value}",
-            allowed,
-            "repair the file, or leave the trial out with --data.bad_trials=drop",
-        )

@@ -1,0 +1,298 @@
+"""One person's trials: read once, checked, through their steps and features, appended to the stores."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from affect.batch import Signal, Video
+from affect.errors import UserError
+from affect.preprocessing.step import Features, Step, VideoStep
+from datamodules.corpora.base import Corpus, Source, Trial
+from datamodules.quality import Quality, check_rating, inspect
+from datamodules.windowing import Windowing, compute
+
+Facts = dict[str, Any]
+_FINE = Quality()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one stream of an experiment is made.
+
+    Args:
+        of: stream of the corpus.
+        steps: whole trials go through.
+        features: of windows; None for samples.
+        input: whether networks see it; a stream of ratings over time only makes targets.
+    """
+
+    of: str
+    steps: tuple[Step | VideoStep, ...] = ()
+    features: Features | None = None
+    input: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One stream to prepare for one person; a path is None where that product is there already.
+
+    Args:
+        of: stream of the corpus.
+        steps: it goes through.
+        raw: name of the store of the signal.
+        features: name of a store → features of the windows.
+        kept: where `raw` is there already: its file, and the person's entry in its journal.
+    """
+
+    of: str
+    steps: tuple[Step | VideoStep, ...]
+    raw: str | None
+    features: Mapping[str, Features]
+    kept: tuple[Path, Facts] | None = None
+
+    def stores(self) -> list[str]:
+        """Names of the stores that are written to."""
+        return [*([self.raw] if self.raw else []), *self.features]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be prepared of one person.
+
+    Args:
+        rows: of the trials table, where they are there already.
+        table: name of the store of the trials table.
+    """
+
+    corpus: Corpus
+    person: str
+    wanted: list[Wanted]
+    rows: list[Facts] | None
+    window: Windowing
+    table: str
+
+    def stores(self) -> list[str]:
+        """Names of the stores that are written to."""
+        return [name for w in self.wanted for name in w.stores()]
+
+
+def prepare_person(task: Task, files: Mapping[str, BinaryIO]) -> dict[str, Facts]:
+    """Append what is wanted of a person to the open files.
+
+    Args:
+        files: store name → where its bytes go.
+
+    Returns:
+        Store name → facts for its journal: `size` in bytes, `kind` of the signal, and of each of the `trials` its
+        place or its `problem`; of the trials table, its rows.
+
+    Raises:
+        UserError: what spoils the whole person.
+    """
+    product = _Products(files)
+    fresh = [w for w in task.wanted if w.kept is None]
+    rows = task.rows
+    if rows is None or fresh:
+        rows = []
+        asked = dict.fromkeys([*(w.of for w in fresh), *(b for w in fresh for s in w.steps for b in _beside(s))])
+        for trial in task.corpus.trials(task.person, [s for s in asked if s in task.corpus.streams]):
+            rows.append(_row(task.corpus, trial))
+            opened: dict[str, Signal | Video | UserError] = {}
+            for w in fresh:
+                _add(trial, w, task.window, product, opened)
+    for w in task.wanted:
+        if w.kept is not None:
+            _from_kept(w, rows, task.window, product)
+    return {task.table: {"size": 0, "trials": rows}, **product.facts()}
+
+
+class _Products:
+    """The open files, and what is in them so far."""
+
+    def __init__(self, files: Mapping[str, BinaryIO]) -> None:
+        self.files = files
+        self.size = dict.fromkeys(files, 0)
+        self.kind: dict[str, Facts] = {}
+        self.trials: dict[str, list[Facts]] = {name: [] for name in files}
+
+    def write(self, name: str, array: NDArray[Any], facts: Facts, quality: Quality = _FINE) -> None:
+        self.trials[name].append({"at": self.size[name], **facts, **_told(quality)})
+        array = np.ascontiguousarray(array)
+        self.files[name].write(array.data)
+        self.size[name] += array.nbytes
+
+    def absent(self, name: str, problem: UserError | None = None, quality: Quality = _FINE) -> None:
+        entry = {} if problem is None else {"problem": as_facts(problem)}
+        self.trials[name].append({**entry, **_told(quality)})
+
+    def facts(self) -> dict[str, Facts]:
+        return {
+            name: {"size": self.size[name], "kind": self.kind.get(name), "trials": self.trials[name]}
+            for name in self.files
+        }
+
+
+def _row(corpus: Corpus, trial: Trial | UserError) -> Facts:
+    if isinstance(trial, UserError):
+        return {"where": trial.where, "problem": as_facts(trial)}
+    row: Facts = {
+        "subject": trial.subject,
+        "session": trial.session,
+        "stimulus": trial.stimulus,
+        "onset": trial.onset,
+        "where": trial.where,
+        "ratings": dict(trial.ratings),
+        "group": dict(trial.group),
+    }
+    try:
+        for name, value in trial.ratings.items():
+            check_rating(name, value, corpus.ratings[name], trial.where)
+    except UserError as error:
+        row["problem"] = as_facts(error)
+    return row
+
+
+def _add(
+    trial: Trial | UserError,
+    w: Wanted,
+    window: Windowing,
+    product: _Products,
+    opened: dict[str, Signal | Video | UserError],
+) -> None:
+    """One stream of one trial into its stores."""
+    names = w.stores()
+    problem, signal, quality = None, None, Quality()
+    if not isinstance(trial, UserError) and w.of in trial.streams:
+        try:
+            source = _open(trial, w.of, opened)
+            if isinstance(source, Signal):
+                quality = inspect(source, w.of, trial.where)
+            if quality.problem:
+                raise quality.problem
+            signal = _through(trial, source, w, opened)
+        except UserError as error:
+            problem = error
+    if signal is None or isinstance(trial, UserError):
+        for name in names:
+            product.absent(name, problem, quality)
+        return
+    if w.raw:
+        kind = {
+            "rate": signal.rate,
+            "channels": list(signal.channels),
+            "unit": signal.unit,
+            "size": list(signal.data.shape[2:]),
+            "dtype": signal.data.dtype.str,
+        }
+        if (first := product.kind.setdefault(w.raw, kind)) != kind:
+            for name in names:
+                product.absent(name, other_kind(w.of, kind, first, trial.where))
+            return
+        product.write(w.raw, signal.data.swapaxes(0, 1), {"length": signal.data.shape[1]}, quality)
+    _features(signal, trial.onset, trial.where, w, window, product)
+
+
+def other_kind(stream: str, found: Facts, expected: Facts, where: str) -> UserError:
+    """A stream that is not what it was before."""
+    return UserError(
+        where,
+        f"{stream} at {found['rate']:g} Hz with channels {found['channels']} in {found['unit']}",
+        f"{expected['rate']:g} Hz with channels {expected['channels']} in {expected['unit']}, as before it",
+        "add a Resample or Channels step, or leave this subject out with --data.corpus.subjects",
+    )
+
+
+def _open(trial: Trial, stream: str, opened: dict[str, Signal | Video | UserError]) -> Signal | Video:
+    """The stream's signal or video, read once however many recipes ask for it."""
+    if stream not in opened:
+        source: Source = trial.streams[stream]
+        try:
+            opened[stream] = source() if callable(source) else source
+        except UserError as error:
+            opened[stream] = error
+    found = opened[stream]
+    if isinstance(found, UserError):
+        raise found
+    return found
+
+
+def _through(trial: Trial, source: Signal | Video, w: Wanted, opened: dict[str, Signal | Video | UserError]) -> Signal:
+    """The signal after its steps; what a step refuses, by the name of the trial."""
+    current: Signal | Video = source
+    for step in w.steps:
+        try:
+            if isinstance(step, VideoStep):
+                if not isinstance(current, Video):
+                    raise ValueError("not a video")
+                current = step(current)
+            else:
+                if isinstance(current, Video):
+                    raise ValueError("a video; its first step must make pictures of it, for example FaceCrops")
+                others = {name: _beside_signal(trial, name, opened) for name in step.beside}
+                current = step(current, **others)
+        except ValueError as error:
+            raise _refused(trial.where, w.of, step, error) from None
+    if isinstance(current, Video):
+        raise UserError(
+            f"data.streams.{w.of}.steps", "none for a video", "a first step that makes pictures of it", "add FaceCrops"
+        )
+    return current
+
+
+def _beside(step: Step | VideoStep) -> tuple[str, ...]:
+    return step.beside if isinstance(step, Step) else ()
+
+
+def _beside_signal(trial: Trial, name: str, opened: dict[str, Signal | Video | UserError]) -> Signal | None:
+    found = _open(trial, name, opened) if name in trial.streams else None
+    return found if isinstance(found, Signal) else None
+
+
+def _features(signal: Signal, onset: float, where: str, w: Wanted, window: Windowing, product: _Products) -> None:
+    for name, features in w.features.items():
+        try:
+            rows = compute(features, signal, onset, window)
+        except ValueError as error:
+            product.absent(name, _refused(where, w.of, features, error))
+            continue
+        channels = features.channels(signal.channels)
+        product.kind.setdefault(name, {"channels": list(channels), "names": list(features.names())})
+        product.write(name, rows, {"count": len(rows) - 1})
+
+
+def _from_kept(w: Wanted, rows: list[Facts], window: Windowing, product: _Products) -> None:
+    """Features of signals that were prepared before."""
+    assert w.kept is not None
+    file, entry = w.kept
+    kind = entry["kind"]
+    for trial, place in zip(rows, entry["trials"], strict=True):
+        if "at" not in place:
+            for name in w.features:
+                product.absent(name)
+            continue
+        shape = (place["length"], len(kind["channels"]), *kind["size"])
+        data = np.memmap(file, np.dtype(kind["dtype"]), "r", offset=entry["start"] + place["at"], shape=shape)
+        signal = Signal(np.ascontiguousarray(data.swapaxes(0, 1)), kind["rate"], tuple(kind["channels"]), kind["unit"])
+        _features(signal, trial["onset"], trial["where"], w, window, product)
+
+
+def as_facts(problem: UserError) -> list[str]:
+    """An error as the journal keeps it; `UserError(*facts)` is it again."""
+    return [problem.where, problem.found, problem.expected, problem.remedy]
+
+
+def _told(quality: Quality) -> Facts:
+    return {"quality": found} if (found := quality.facts()) else {}
+
+
+def _refused(where: str, stream: str, part: Step | VideoStep | Features, error: ValueError) -> UserError:
+    return UserError(
+        where,
+        f"{stream} that {type(part).__name__} cannot take: {error}",
+        "a recording the steps and features of data.streams fit",
+        "change them, or leave the trial out with --data.bad_trials=drop",
+    )

@@ -1,0 +1,103 @@
+"""An append-only file of arrays and its journal: what a preparation leaves of one stream under one recipe.
+
+`data.bin` holds the people's arrays one after the other; `people/<person>-<content>.json` says where one person's lie
+and commits them, so that what an interrupted preparation left behind is overwritten. A person whose files change gets
+a new entry; everybody else's stays.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+from datamodules.atomic import disk_space, write_text
+
+Facts = dict[str, Any]
+
+
+class Store:
+    """Arrays of many people in one file. Writing is for whoever holds the corpus's lock.
+
+    Args:
+        folder: of the store.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.data = folder / "data.bin"
+        self._end: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Of the store among all of its corpus."""
+        return str(self.folder)
+
+    def entry(self, person: str, content: str) -> Facts | None:
+        """What was committed of a person's files of this content: `start` and `size` in bytes, and the facts given."""
+        try:
+            facts: Facts = json.loads(self._path(person, content).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        return facts
+
+    @property
+    def end(self) -> int:
+        """Bytes that are committed."""
+        if self._end is None:
+            entries = (json.loads(p.read_text(encoding="utf-8")) for p in (self.folder / "people").glob("*.json"))
+            self._end = max((int(e["start"]) + int(e["size"]) for e in entries), default=0)
+        return self._end
+
+    @contextmanager
+    def tail(self) -> Iterator[BinaryIO]:
+        """The file, open for writing at its committed end."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with disk_space(self.folder), self.data.open("ab") as file:
+            if file.tell() != self.end:
+                file.truncate(self.end)  # what an interrupted person left behind
+            yield file
+
+    def adopt(self, part: Path) -> None:
+        """Move the bytes of a file of another process to the end; `commit` makes them count."""
+        with self.tail() as file, part.open("rb") as source:
+            shutil.copyfileobj(source, file, 1 << 22)
+        part.unlink()
+
+    def commit(self, person: str, content: str, size: int, facts: Facts) -> None:
+        """Make the last `size` bytes written the person's."""
+        if size:
+            assert self.data.stat().st_size == self.end + size
+        write_text(self._path(person, content), json.dumps({"start": self.end, "size": size, **facts}))
+        self._end = self.end + size
+
+    def _path(self, person: str, content: str) -> Path:
+        return self.folder / "people" / f"{quote(person, safe=' ')[:150]}-{content[:16]}.json"
+
+    def bytes_on_disk(self) -> int:
+        """Size of everything in the folder."""
+        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()) if self.folder.is_dir() else 0
+
+
+@dataclass(frozen=True)
+class StreamStore:
+    """Where one stream of an experiment lies: its signal, and the features of its windows."""
+
+    raw: Store
+    features: Store | None
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Where a corpus's trials and streams lie."""
+
+    trials: Store
+    streams: dict[str, StreamStore] = field(default_factory=dict)
+
+    def all(self) -> list[Store]:
+        """Every store, each once."""
+        found = {s.name: s for stream in self.streams.values() for s in (stream.raw, stream.features) if s}
+        return [self.trials, *found.values()]
