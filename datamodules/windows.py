@@ -1,7 +1,7 @@
 """Windows: (trial, number) rows cut from the trials table, gathered a batch at a time from the memory maps."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,62 +92,65 @@ class StreamWindows:
         self._place = np.where(self.present, stream.offset[trial] // row + first, 0)
         self._whole = bool((self._real == self._samples)[self.present].all())
         self._part = stream.part[trial]
+        self._signals = tuple(data.view(np.ndarray).reshape(-1, row) for data in stream.data)
         picture = (stream.size[0], stream.size[1]) if stream.size else None
         if stream.features is None:
             self.shape = StreamShape(stream.channels, self._samples, stream.rate, picture)
-            self._maps = tuple(data.reshape(-1, row) for data in stream.data)
+            self._maps = self._signals
         else:
             made = stream.features
             self.shape = StreamShape(made.channels, len(made.names), None)
             self._row = made.row[trial] + 1 + np.minimum(table.number, np.maximum(made.count[trial] - 1, 0))
             self._row[~self.present] = 0
-            self._maps = tuple(data.reshape(len(data), -1) for data in made.data)
+            self._maps = tuple(
+                data.view(np.ndarray).reshape(len(data), len(made.channels) * len(made.names)) for data in made.data
+            )
         self._touched = 0
 
     def gather(self, rows: Rows) -> NDArray[Any]:
         """(B, C, T), (B, C, F) float32 or (B, 3, T, H, W) uint8 of the windows `rows`, zeros where absent."""
         if self._stream.features is None:
-            values = self.raw(rows)
-        else:
-            values = self._by_part(rows, lambda data, part: data[self._row[part]])
-            values = values.reshape(len(rows), len(self.shape.channels), self.shape.length)
-        if not self._complete:
-            values[~self.present[rows]] = 0
-        return values
+            return self.raw(rows)
+        values = self._by_part(rows, self._maps, self._feature_rows)
+        return values.reshape(len(rows), len(self.shape.channels), self.shape.length)
 
     def raw(self, rows: Rows) -> NDArray[Any]:
         """(B, C, T, …) samples, whether or not there are features."""
         stream = self._stream
-        width = len(stream.channels) * int(np.prod(stream.size, dtype=int))
-        maps = tuple(data.reshape(-1, width) for data in stream.data)
-        values = self._by_part(rows, self._pieces, maps)
+        values = self._by_part(rows, self._signals, self._pieces)
         return values.reshape(len(rows), self._samples, len(stream.channels), *stream.size).swapaxes(1, 2)
+
+    def _feature_rows(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
+        """(B, C' · F)."""
+        found: NDArray[Any] = data[self._row[rows]]
+        return found
 
     def _pieces(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
         """(B, samples · C · …): a window is one piece of memory, unless it repeats a short trial."""
         place, samples = self._place[rows], self._samples
-        if not self._whole or len(data) < samples:
+        if not self._whole:
             index = place[:, None] + np.arange(samples) % self._real[rows][:, None]
-            found: NDArray[Any] = data[np.minimum(index, len(data) - 1)].reshape(len(rows), -1)
+            found: NDArray[Any] = data[index].reshape(len(rows), samples * data.shape[1])
             return found
-        size, step = data.itemsize, data.strides[0]
-        pieces = as_strided(data, (len(data) - samples + 1, samples * data.shape[1]), (step, size), writeable=False)
-        return np.asarray(pieces[place])
+        shape = (max(0, len(data) - samples + 1), samples * data.shape[1])
+        pieces: NDArray[Any] = as_strided(data, shape, (data.strides[0], data.itemsize), writeable=False)[place]
+        return pieces
 
-    def _by_part(self, rows: Rows, take: Any, maps: tuple[NDArray[Any], ...] | None = None) -> NDArray[Any]:
-        """What `take(map, rows)` finds, each row in the memory map of its corpus."""
-        maps = self._maps if maps is None else maps
-        if len(maps) == 1:
-            values: NDArray[Any] = take(maps[0], rows)
+    def _by_part(
+        self,
+        rows: Rows,
+        maps: tuple[NDArray[Any], ...],
+        take: Callable[[NDArray[Any], Rows], NDArray[Any]],
+    ) -> NDArray[Any]:
+        """What `take(map, rows)` finds, each row in the memory map of its corpus; zeros where the stream is absent."""
+        if len(maps) == 1 and self._complete:
+            values = take(maps[0], rows)
         else:
-            part = self._part[rows]
-            values = np.empty(0)
-            for number in np.unique(part):
-                here = np.flatnonzero(part == number)
-                found = take(maps[number], rows[here])
-                if values.size == 0:
-                    values = np.zeros((len(rows), *found.shape[1:]), found.dtype)
-                values[here] = found
+            here = np.where(self.present[rows], self._part[rows], -1)
+            values = np.zeros((len(rows), take(maps[0], rows[:0]).shape[1]), maps[0].dtype)
+            for number in np.unique(here[here >= 0]):
+                chosen = np.flatnonzero(here == number)
+                values[chosen] = take(maps[number], rows[chosen])
         self._let_go(len(rows), values.nbytes, maps)
         return values
 

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
-from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,12 +13,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import datamodules.windows as windows_module
-from affect.batch import Signal
+import datamodules.windowing as windowing
+from affect.batch import Signal, StreamShape
 from affect.errors import UserError
 from affect.preprocessing import DifferentialEntropy, Features
 from affect.preprocessing.normalisation import fit
-from datamodules.cache import Cache, prepare
+from datamodules.cache import Cache, Recipe, Windowing, prepare
 from datamodules.corpora.base import Corpus, Trial
 from datamodules.windows import StreamWindows, WindowSet, cut
 
@@ -54,11 +53,19 @@ class Told(Corpus):
 
 
 @contextmanager
-def prepared(trials: Sequence[Trial], streams: Sequence[str] = ("fast", "slow")) -> Iterator[Cache]:
+def prepared(
+    trials: Sequence[Trial],
+    window: tuple[float, float] = (1.0, 1.0),
+    streams: Sequence[str] = ("fast", "slow"),
+    features: Features | None = None,
+    short: str = "drop",
+) -> Iterator[Cache]:
+    """The trials cut into windows of (seconds, step); every stream through the same features."""
     with tempfile.TemporaryDirectory() as folder:
         corpus, cache = Path(folder, "corpus"), Path(folder, "cache")
         corpus.mkdir()
-        yield prepare(Told(corpus, trials), {name: [] for name in streams}, cache)
+        recipes = {name: Recipe(name, features=features) for name in streams}
+        yield prepare([Told(corpus, trials)], recipes, Windowing(*window, short == "repeat"), cache, "drop")
 
 
 def numbered(trial: int, stream: str, samples: int) -> NDArray[np.float32]:
@@ -120,12 +127,12 @@ def expected_span(trial: Trial) -> tuple[float, float]:
 def test_every_window_lies_inside_its_trial_and_no_place_is_left_out(case: Case) -> None:
     spans = [expected_span(trial) for trial in case.trials]
     slack = 1e-5 * case.step
-    with prepared(case.trials) as cache:
+    with prepared(case.trials, (case.seconds, case.step)) as cache:
         if all(end - onset < case.seconds for onset, end in spans):
             with pytest.raises(UserError, match=r"data\.window\.seconds"):
-                cut(cache, case.seconds, case.step)
+                cut(cache)
             return
-        table = cut(cache, case.seconds, case.step)
+        table = cut(cache)
     for number, (onset, end) in enumerate(spans):
         start = table.start[table.trial == number]
         if end - onset + slack < case.seconds:
@@ -143,10 +150,10 @@ def test_every_window_lies_inside_its_trial_and_no_place_is_left_out(case: Case)
 @given(cases())
 def test_gathered_samples_are_a_slice_of_the_signal(case: Case) -> None:
     """An unbroken run of samples, within half a sample of where it was asked for."""
-    with prepared(case.trials) as cache:
+    with prepared(case.trials, (case.seconds, case.step)) as cache:
         assume(any(end - onset >= case.seconds for onset, end in map(expected_span, case.trials)))
-        table = cut(cache, case.seconds, case.step)
-        for name, stream in WindowSet(cache, table, {"fast": None, "slow": None}).streams.items():
+        table = cut(cache)
+        for name, stream in WindowSet(cache, table).streams.items():
             gathered = stream.gather(np.arange(len(table)))
             assert gathered.dtype == np.float32
             for window, (trial, start) in zip(gathered, zip(table.trial, table.start, strict=True), strict=True):
@@ -162,8 +169,8 @@ def test_gathered_samples_are_a_slice_of_the_signal(case: Case) -> None:
 
 def test_a_window_that_ends_with_its_trial_holds_no_sample_twice() -> None:
     """5 s at 1 Hz: the last window of 3.5 s starts between two samples and fits, but not rounded up twice."""
-    with prepared([trial_of(0, {"fast": 1.0}, 5.0)], ["fast"]) as cache:
-        table = cut(cache, 3.5, 1.5)
+    with prepared([trial_of(0, {"fast": 1.0}, 5.0)], (3.5, 1.5), ["fast"]) as cache:
+        table = cut(cache)
         windows = StreamWindows(cache, "fast", table).gather(np.arange(len(table)))[:, 0]
     assert table.start.tolist() == [0.0, 1.5]
     assert windows.tolist() == [[0, 1, 2, 3], [1, 2, 3, 4]]
@@ -172,10 +179,10 @@ def test_a_window_that_ends_with_its_trial_holds_no_sample_twice() -> None:
 @quick
 @given(cases())
 def test_streams_of_different_rates_are_aligned_by_time(case: Case) -> None:
-    with prepared(case.trials) as cache:
+    with prepared(case.trials, (case.seconds, case.step)) as cache:
         assume(any(end - onset >= case.seconds for onset, end in map(expected_span, case.trials)))
-        table = cut(cache, case.seconds, case.step)
-        streams = WindowSet(cache, table, {"fast": None, "slow": None}).streams
+        table = cut(cache)
+        streams = WindowSet(cache, table).streams
         both = np.flatnonzero(streams["fast"].present & streams["slow"].present)
         at = {}
         for name, stream in streams.items():
@@ -186,13 +193,12 @@ def test_streams_of_different_rates_are_aligned_by_time(case: Case) -> None:
 
 
 @quick
-@given(cases())
-def test_a_missing_stream_is_absent_and_never_faked(case: Case) -> None:
-    with prepared(case.trials) as cache:
+@given(cases(), st.booleans())
+def test_a_missing_stream_is_absent_and_never_faked(case: Case, featured: bool) -> None:
+    with prepared(case.trials, (case.seconds, case.step), features=Extent() if featured else None) as cache:
         assume(any(end - onset >= case.seconds for onset, end in map(expected_span, case.trials)))
-        table = cut(cache, case.seconds, case.step)
-        features = {"fast": None, "slow": Extent()}
-        for name, stream in WindowSet(cache, table, features).streams.items():
+        table = cut(cache)
+        for name, stream in WindowSet(cache, table).streams.items():
             there = np.array([name in trial.streams for trial in case.trials])
             np.testing.assert_array_equal(stream.present, there[table.trial])
             assert not stream.gather(np.flatnonzero(~stream.present)).any()
@@ -206,8 +212,8 @@ def test_a_short_trial_repeats_itself(case: Case, extra: int) -> None:
     seconds = 2.0 + extra
     trials = [trial for trial in case.trials if trial.onset < min(s.seconds for s in trial.streams.values())]
     assume(trials)
-    with prepared(trials, ["fast"]) as cache:
-        table = cut(cache, seconds, case.step, short="repeat")
+    with prepared(trials, (seconds, case.step), ["fast"], short="repeat") as cache:
+        table = cut(cache)
         gathered = StreamWindows(cache, "fast", table).gather(np.arange(len(table)))
     for number, trial in enumerate(trials):
         signal, rows = trial.streams["fast"], np.flatnonzero(table.trial == number)
@@ -228,12 +234,40 @@ def test_a_short_trial_repeats_itself(case: Case, extra: int) -> None:
 
 
 def test_a_short_trial_gives_no_window_unless_it_may_repeat() -> None:
-    with prepared([trial_of(0, {"fast": 10.0}, 1.0), trial_of(1, {"fast": 10.0}, 3.0)], ["fast"]) as cache:
-        assert cut(cache, 2, 1).trial.tolist() == [1, 1]
-        table = cut(cache, 2, 1, "repeat")
+    trials = [trial_of(0, {"fast": 10.0}, 1.0), trial_of(1, {"fast": 10.0}, 3.0)]
+    with prepared(trials, (2, 1), ["fast"]) as cache:
+        assert cut(cache).trial.tolist() == [1, 1]
+    with prepared(trials, (2, 1), ["fast"], short="repeat") as cache:
+        table = cut(cache)
         assert table.trial.tolist() == [0, 1, 1]
         window = StreamWindows(cache, "fast", table).gather(np.array([0]))[0, 0]
     assert window.tolist() == [*range(10), *range(10)]
+
+
+def test_what_has_no_time_holds_for_every_window() -> None:
+    """A clip's mean beside a stream in time; alone, a trial of it is one window."""
+    still = Signal(np.array([[3.0], [4.0]], dtype=np.float32), 0.0, ("a", "b"), "")
+    timed = Signal(numbered(0, "slow", 30), 10.0, CHANNELS["slow"], "µV")
+    both = Trial("s0", "video", {"valence": 5.0}, {"fast": still, "slow": timed}, "trial 0")
+    for streams, windows in ((("fast", "slow"), 3), (("fast",), 1)):
+        with prepared([both], streams=streams) as cache:
+            table = cut(cache)
+            stream = StreamWindows(cache, "fast", table)
+            assert (len(table), stream.shape.length, stream.shape.rate) == (windows, 1, 0)
+            np.testing.assert_array_equal(stream.gather(np.arange(windows)), np.tile(still.data, (windows, 1, 1)))
+
+
+def test_pictures_are_cut_like_samples() -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (3, 20, 4, 5), dtype=np.uint8)
+    picture = Signal(frames, 5.0, ("red", "green", "blue"), "8 bit")
+    with prepared([Trial("s0", "video", {}, {"fast": picture}, "trial 0")], (2, 1), ["fast"]) as cache:
+        stream = StreamWindows(cache, "fast", cut(cache))
+        assert (stream.shape.length, stream.shape.size) == (10, (4, 5))
+        gathered = stream.gather(np.array([2, 0]))
+        moments = stream.moments()
+    assert gathered.dtype == np.uint8
+    np.testing.assert_array_equal(gathered, np.stack([frames[:, 10:20], frames[:, 0:10]]))
+    np.testing.assert_allclose(moments.mean[0, :, 0], frames.reshape(3, -1).mean(axis=1))
 
 
 @dataclass(frozen=True)
@@ -245,74 +279,118 @@ class Extent(Features):
     def names(self) -> tuple[str, ...]:
         return ("smallest", "largest")
 
-    def __call__(self, windows: NDArray[np.float32], rate: float) -> NDArray[np.float32]:
+    def __call__(self, windows: NDArray[np.float32], stream: StreamShape) -> NDArray[np.float32]:
         self.calls.append(len(windows))
         return np.stack([windows.min(axis=-1), windows.max(axis=-1)], axis=-1)
 
 
-@pytest.mark.parametrize("features", [Extent(), DifferentialEntropy({"low": (1, 5), "high": (5, 20)})])
-def test_features_are_those_computed_directly(features: Features) -> None:
-    """Of more windows than are computed at a time, in any order, one trial without the stream."""
+@dataclass(frozen=True)
+class Apart(Features):
+    """How far each channel's mean is from the first one's: channels are mixed."""
+
+    def names(self) -> tuple[str, ...]:
+        return ("distance",)
+
+    def channels(self, given: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(f"{name}-{given[0]}" for name in given[1:])
+
+    def __call__(self, windows: NDArray[np.float32], stream: StreamShape) -> NDArray[np.float32]:
+        mean = windows.mean(axis=-1, keepdims=True)
+        return (mean[:, 1:] - mean[:, :1]).astype(np.float32)
+
+
+@pytest.mark.parametrize("features", [Extent(), Apart(), DifferentialEntropy({"low": (1, 5), "high": (5, 20)})])
+@pytest.mark.parametrize("short", ["drop", "repeat"])
+def test_features_are_those_computed_directly(features: Features, short: str) -> None:
+    """Of more windows than are computed at a time, in any order, one trial without the stream, one a little short."""
     rates = {"fast": 50.0, "slow": 10.0}
     trials = [
-        trial_of(0, rates, 40.0, 1.0, noise),
+        trial_of(0, rates, 60.0, 1.0, noise),
         trial_of(1, {"slow": 10.0}, 9.0, 0.5, noise),
         trial_of(2, rates, 30.0, make=noise),
+        trial_of(3, rates, 0.8, make=noise),
     ]
-    with prepared(trials) as cache:
-        table = cut(cache, 1.0, 0.1)
-        stream = StreamWindows(cache, "fast", table, features)
-        assert len(table) > windows_module._CHUNK
-        assert (stream.shape.length, stream.shape.rate) == (len(features.names()), None)
+    # the slow stream has one channel, of which nothing is apart
+    streams = ["fast"] if isinstance(features, Apart) else ["fast", "slow"]
+    with prepared(trials, (1.0, 0.1), streams, features, short) as cache:
+        table = cut(cache)
+        stream = StreamWindows(cache, "fast", table)
+        assert len(table) > windowing._CHUNK
+        names = features.channels(CHANNELS["fast"])
+        assert (stream.shape.channels, stream.shape.length, stream.shape.rate) == (names, len(features.names()), None)
         rows = np.random.default_rng(0).permutation(len(table))
-        gathered = stream.gather(rows)
-    for row, values in zip(rows, gathered, strict=True):
-        signal = trials[table.trial[row]].streams.get("fast")
+        gathered, raw = stream.gather(rows), stream.raw(rows)
+    kept = [trial for trial in trials if trial.subject in set(cache.trials["subject"])]
+    for row, values, samples in zip(rows, gathered, raw, strict=True):
+        signal = kept[table.trial[row]].streams.get("fast")
         if signal is None:
             assert not values.any()
             continue
         first = round(table.start[row] * 50)
-        expected = features(signal.data[None, :, first : first + 50], 50.0)[0]
-        np.testing.assert_allclose(values, expected, atol=1e-5)  # an FFT of many rounds otherwise than one of one
+        if table.length[row] == 1:
+            np.testing.assert_array_equal(samples, signal.data[:, first : first + 50])
+        expected = features(samples[None], StreamShape(signal.channels, 50, 50.0))[0]
+        np.testing.assert_allclose(values, expected, atol=1e-4)  # an FFT of many rounds otherwise than one of one
 
 
 def test_features_are_computed_once() -> None:
-    with prepared([trial_of(0, {"fast": 10.0}, 9.0)], ["fast"]) as cache:
-        table, rows = cut(cache, 1, 1), np.arange(9)
+    """And for other windows, from the samples that are kept, without asking the corpus again."""
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Told(Path(folder), [trial_of(0, {"fast": 10.0}, 9.0)])
+        recipes = {"fast": Recipe("fast", features=Extent())}
         Extent.calls.clear()
-        first = StreamWindows(cache, "fast", table, Extent()).gather(rows)
-        again = StreamWindows(cache, "fast", table, Extent()).gather(rows)
+        first = prepare([corpus], recipes, Windowing(1, 1), Path(folder, "cache"))
+        prepare([corpus], recipes, Windowing(1, 1), Path(folder, "cache"))
         assert Extent.calls == [9]
-        np.testing.assert_array_equal(first, again)
-        StreamWindows(cache, "fast", cut(cache, 2, 1), Extent()).gather(rows[:8])
+        corpus.told = {"s0": trial_of(0, {}, 9.0)}  # nothing to be found there any more
+        other = prepare([corpus], recipes, Windowing(2, 1), Path(folder, "cache"))
         assert Extent.calls == [9, 8]  # other windows, other features
+        ones = StreamWindows(first, "fast", cut(first)).gather(np.arange(9))
+        twos = StreamWindows(other, "fast", cut(other)).gather(np.arange(8))
+    np.testing.assert_array_equal(twos[:, :, 0], ones[:8, :, 0])
+    np.testing.assert_array_equal(twos[:, :, 1], ones[1:, :, 1])
 
 
 def test_features_kept_for_one_order_of_bands_do_not_serve_another() -> None:
     low, high = {"low": (1.0, 5.0)}, {"high": (5.0, 20.0)}
-    with prepared([trial_of(0, {"fast": 50.0}, 9.0, make=noise)], ["fast"]) as cache:
-        table, rows = cut(cache, 1, 1), np.arange(9)
-        first = StreamWindows(cache, "fast", table, DifferentialEntropy({**low, **high})).gather(rows)
-        other = StreamWindows(cache, "fast", table, DifferentialEntropy({**high, **low})).gather(rows)
-    np.testing.assert_array_equal(first[..., ::-1], other)
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        corpus = Told(Path(folder), [trial_of(0, {"fast": 50.0}, 9.0, make=noise)])
+        for bands in ({**low, **high}, {**high, **low}):
+            recipes = {"fast": Recipe("fast", features=DifferentialEntropy(bands))}
+            cache = prepare([corpus], recipes, Windowing(1, 1), Path(folder, "cache"))
+            found.append(StreamWindows(cache, "fast", cut(cache)).gather(np.arange(9)))
+    np.testing.assert_array_equal(found[0][..., ::-1], found[1])
 
 
 @quick
-@given(cases(noise), st.booleans(), st.integers(1, 9), st.data())
-def test_moments_are_those_of_the_pooled_windows(case: Case, featured: bool, chunk: int, data: st.DataObject) -> None:
-    """Mean and deviation of any set of trials, however many windows are read at a time."""
-    with prepared(case.trials) as cache, patch.object(windows_module, "_CHUNK", chunk):
-        table = cut(cache, case.seconds, case.step, short="repeat")
-        stream = StreamWindows(cache, "slow", table, Extent() if featured else None)
+@given(cases(noise), st.booleans(), st.data())
+def test_moments_are_those_of_the_pooled_windows(case: Case, featured: bool, data: st.DataObject) -> None:
+    """Mean and deviation of any set of trials; of samples, each that lies between first and last window counts once."""
+    made = Extent() if featured else None
+    with prepared(case.trials, (case.seconds, case.step), features=made, short="repeat") as cache:
+        table = cut(cache)
+        stream = StreamWindows(cache, "slow", table)
         moments = stream.moments()
         subset = data.draw(st.lists(st.integers(0, len(case.trials) - 1), min_size=1, unique=True))
-        rows = table.of_trials(np.array(subset))
-        values = stream.gather(rows[stream.present[rows]]).astype(np.float64)
+        pooled = []
+        for trial in subset:
+            rows = table.of_trials(np.array([trial]))
+            if not len(rows) or not stream.present[rows[0]]:
+                continue
+            if featured:
+                pooled.append(np.moveaxis(stream.gather(rows), 0, 1).astype(np.float64))  # (C, n, F)
+                continue
+            signal = np.asarray(cache.streams["slow"].signal(trial))
+            last = stream.gather(rows[-1:])[0]
+            first = np.flatnonzero((signal == stream.gather(rows[:1])[0][:, :1]).all(axis=0))[0]
+            end = np.flatnonzero((signal == last[:, :1]).all(axis=0))[0] + last.shape[1]
+            pooled.append(signal[:, first:end].astype(np.float64)[..., None])  # (C, T, 1)
+        assume(pooled)
+        values = np.concatenate(pooled, axis=1)
     mean, deviation = moments.pool(np.array(subset))
-    axis = 0 if featured else (0, 2)
-    assume(len(values))
-    np.testing.assert_allclose(mean.squeeze(), values.mean(axis=axis).squeeze(), rtol=1e-9)
-    np.testing.assert_allclose(deviation.squeeze(), values.std(axis=axis).squeeze(), atol=1e-6)
+    np.testing.assert_allclose(mean, values.mean(axis=1), rtol=1e-9)
+    np.testing.assert_allclose(deviation, values.std(axis=1), atol=1e-6)
 
 
 def test_the_moments_of_a_trial_do_not_depend_on_other_trials() -> None:
@@ -324,8 +402,8 @@ def test_the_moments_of_a_trial_do_not_depend_on_other_trials() -> None:
     found = []
     for make in (noise, loud):
         quiet = trial_of(1, {"fast": 50.0}, 20.0, make=noise)
-        with prepared([trial_of(0, {"fast": 50.0}, 20.0, make=make), quiet], ["fast"]) as cache:
-            moments = StreamWindows(cache, "fast", cut(cache, 1, 1)).moments()
+        with prepared([trial_of(0, {"fast": 50.0}, 20.0, make=make), quiet], streams=["fast"]) as cache:
+            moments = StreamWindows(cache, "fast", cut(cache)).moments()
         found.append((moments.mean[1], moments.m2[1]))
     np.testing.assert_array_equal(found[0], found[1])
 
@@ -333,8 +411,8 @@ def test_the_moments_of_a_trial_do_not_depend_on_other_trials() -> None:
 def test_baseline_normalisation_subtracts_the_baseline() -> None:
     """Then scales by how far source windows are from their trial's baseline."""
     trials = [trial_of(n, {"fast": 50.0}, 8.0, 2.0, noise) for n in range(3)]
-    with prepared(trials, ["fast"]) as cache:
-        stream = StreamWindows(cache, "fast", cut(cache, 1, 1))
+    with prepared(trials, streams=["fast"]) as cache:
+        stream = StreamWindows(cache, "fast", cut(cache))
         moments = stream.moments()
     baseline = np.stack([t.streams["fast"].data[:, :100].mean(axis=1) for t in trials])
     np.testing.assert_allclose(moments.baseline[..., 0], baseline, rtol=1e-5)
@@ -347,8 +425,8 @@ def test_baseline_normalisation_subtracts_the_baseline() -> None:
 
 def test_the_baseline_of_features_is_the_features_of_the_baseline() -> None:
     trial = trial_of(0, {"fast": 50.0}, 8.0, 2.0, noise)
-    with prepared([trial], ["fast"]) as cache:
-        moments = StreamWindows(cache, "fast", cut(cache, 1, 1), Extent()).moments()
+    with prepared([trial], streams=["fast"], features=Extent()) as cache:
+        moments = StreamWindows(cache, "fast", cut(cache)).moments()
     data = trial.streams["fast"].data[:, :100]
     np.testing.assert_array_equal(moments.baseline[0], np.stack([data.min(axis=1), data.max(axis=1)], axis=1))
 
@@ -357,7 +435,7 @@ def test_a_trial_without_the_stream_spoils_no_baseline() -> None:
     both = {"fast": 50.0, "slow": 10.0}
     trials = [trial_of(0, both, 8.0, 2.0, noise), trial_of(1, {"fast": 50.0}, 8.0, 2.0, noise)]
     with prepared([*trials, trial_of(2, both, 8.0, 2.0, noise)]) as cache:
-        moments = StreamWindows(cache, "slow", cut(cache, 1, 1)).moments()
+        moments = StreamWindows(cache, "slow", cut(cache)).moments()
     everyone = np.arange(3)
     affine = fit("baseline", moments, everyone, everyone, everyone)
     assert np.isfinite(affine.shift[[0, 2]]).all()
@@ -366,7 +444,7 @@ def test_a_trial_without_the_stream_spoils_no_baseline() -> None:
 
 def test_people_are_numbered_in_the_order_of_the_corpus() -> None:
     trials = [trial_of(n, {"fast": 10.0}, 3.0) for n in (2, 0, 1)]
-    with prepared(trials, ["fast"]) as cache:
-        windows = WindowSet(cache, cut(cache, 1, 1), {"fast": None})
+    with prepared(trials, streams=["fast"]) as cache:
+        windows = WindowSet(cache, cut(cache))
     assert windows.people == ["s2", "s0", "s1"]
     assert windows.subject.tolist() == [0, 1, 2]
