@@ -64,10 +64,12 @@ def _clipped(signal: Signal, low: NDArray[np.float32], high: NDArray[np.float32]
         return ()
     sparse = signal.data[:, ::16]
     suspects = np.flatnonzero(((sparse == high[:, None]) | (sparse == low[:, None])).mean(axis=1) > 0.005)
-    shares = {
-        signal.channels[c]: float(((signal.data[c] == high[c]) | (signal.data[c] == low[c])).mean()) for c in suspects
-    }
-    return tuple((name, round(share, 4)) for name, share in shares.items() if share > 0.01)
+    found = []
+    for c in suspects:
+        rests = int(((signal.data[c] == high[c]) | (signal.data[c] == low[c])).sum())
+        if rests > max(10, 0.01 * signal.data.shape[1]):
+            found.append((signal.channels[c], round(rests / signal.data.shape[1], 4)))
+    return tuple(found)
 
 
 def check_rating(name: str, value: float | str, scale: tuple[float, float] | tuple[str, ...], where: str) -> None:
