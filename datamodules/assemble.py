@@ -160,6 +160,8 @@ def _rows_of(part: Part, number: int, person: str, several: bool, recipes: Mappi
         | {"subject": f"{name}/{person}" if several else person, "streams": {}, "root": str(part.corpus.root)}
         for row in entry["trials"]
     ]
+    if several:  # two corpora's first videos are not one stimulus
+        rows = [row | {"stimulus": f"{name}/{row['stimulus']}"} for row in rows]
     for stream, recipe in recipes.items():
         stores, content = part.stores.streams[stream], part.content[person][recipe.of]
         raw = stores.raw.entry(person, content)

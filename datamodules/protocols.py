@@ -1,6 +1,7 @@
 """Protocols: pure functions of the trials table and a seed to folds. Windows are cut only after the split."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -143,6 +144,28 @@ class LeaveOneSubjectOut(SubjectGroups):
         if len(people) < 2:
             raise UserError("protocol", f"{len(people)} person to leave out", "2 people or more", "add people")
         return self._folds(trials, {str(person): people[i : i + 1] for i, person in enumerate(people)})
+
+
+class LeaveOneCorpusOut(SubjectGroups):
+    """Each corpus of an experiment is the target once, all people of the others are the source.
+
+    Args:
+        validation: share of source people held out to choose with.
+        only: names of corpora to take as targets; default all.
+        seed: of the people held out.
+    """
+
+    def __init__(self, validation: float = 0.0, only: Sequence[str] | None = None, seed: int = 0) -> None:
+        super().__init__(2, validation, 0, seed)
+        self.only = only
+
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        corpora = list(dict.fromkeys(trials["corpus"].astype(str)))
+        targets = corpora if self.only is None else list(self.only)
+        if len(corpora) < 2 or not set(targets) <= set(corpora):
+            wanted = "two corpora or more in data.corpus" if len(corpora) < 2 else f"some of {corpora}"
+            raise UserError("protocol", f"targets {targets} in an experiment with {corpora}", wanted, "correct the list")
+        return self._folds(trials, {name: _unique(trials["subject"][trials["corpus"] == name]) for name in targets})
 
 
 class WithinSubject(Protocol):

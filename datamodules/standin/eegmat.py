@@ -59,15 +59,15 @@ class StandInEegmat(Eegmat):
             shift=float(shift),
             seed=seed,
         )
-        self.settings = {"version": VERSION, **self.write.keywords}
+        self.invented = {"version": VERSION, **self.write.keywords}
         self.folder = Path(root).expanduser()
-        super().__init__(str(folder_of(self.folder, self.name, self.settings)))
+        super().__init__(str(folder_of(self.folder, self.name, self.invented)))
 
     def check(self) -> None:
         """Nothing can be amiss yet: the folder is written when first asked for."""
 
     def ensure(self) -> None:
-        write_once(self.folder, self.name, self.settings, self.write)
+        write_once(self.folder, self.name, self.invented, self.write)
 
 
 def write_eegmat(
