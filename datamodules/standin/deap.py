@@ -6,23 +6,30 @@ Cognition 20:125) and more frontal beta; arousing ones have less alpha (as in DE
 more central and temporal beta and gamma, and the skin conducts, the heart beats and the lungs breathe a little more.
 A trial's effect follows its own rating and starts with the stimulus; the baseline has none. People differ in 1/f
 exponent, alpha peak, levels of their rhythms, gains, mixing, and in how strongly and where they respond.
+
+Some people may be filmed too: drawn faces that smile in pleasant trials, the clips numbered as they were presented.
 """
 
+import csv
 import json
-import struct
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from affect.errors import UserError
-from datamodules.corpora.deap import EEG, RATE, Deap
+from datamodules.corpora.deap import EEG, LABELS, RATE, Deap
+from datamodules.standin import python2_pickle
+from datamodules.standin.drawn_face import draw_face, write_video
 from datamodules.standin.folder import folder_of, write_once
 
-VERSION = 1  # raise it when the files written change
+VERSION = 2  # raise it when the files written change
 BASELINE = Deap.baseline_seconds
+FILM_RATE, FILM_SIZE = 10, 96  # pictures a second; pixels, height and width
+_UNFAMILIAR = (2, 15, 23)  # participants of the real corpus who were not asked how familiar the videos were
+_UNFILMED = {3: 1, 5: 1, 11: 3, 14: 1}  # participant → clips that the real corpus lacks
 # Electrodes seen from above, in radii of the head: x to the right, y to the nose. The right half mirrors the left.
 _LEFT = {
     **{"Fp1": (-0.31, 0.95), "AF3": (-0.33, 0.74), "F3": (-0.42, 0.53), "F7": (-0.81, 0.59), "FC5": (-0.70, 0.30)},
@@ -62,6 +69,7 @@ class StandInDeap(Deap):
         strength: size of the effect of valence and arousal; at 0 the signals know nothing of the ratings.
         shift: size of the differences between people; at 0 all are alike in distribution.
         seed: another seed, other people.
+        faces: how many of the people were filmed, the first ones; 0 to 22.
     """
 
     def __init__(
@@ -73,16 +81,17 @@ class StandInDeap(Deap):
         strength: float = 1.0,
         shift: float = 1.0,
         seed: int = 0,
+        faces: int = 0,
     ) -> None:
-        self.settings = _Settings(subjects, trials, float(seconds), float(strength), float(shift), seed)
-        self.home = Path(root).expanduser()
-        super().__init__(str(folder_of(self.home, self.name, self.settings.facts())))
+        self.invented = _Settings(subjects, trials, float(seconds), float(strength), float(shift), seed, faces)
+        self.stand_ins = Path(root).expanduser()
+        super().__init__(str(folder_of(self.stand_ins, self.name, self.invented.facts())))
 
     def check(self) -> None:
         """Nothing can be amiss yet: the folder is written when first asked for."""
 
     def ensure(self) -> None:
-        write_once(self.home, self.name, self.settings.facts(), partial(_write, settings=self.settings))
+        write_once(self.stand_ins, self.name, self.invented.facts(), partial(_write, settings=self.invented))
 
 
 def write_deap(
@@ -94,9 +103,10 @@ def write_deap(
     strength: float = 1.0,
     shift: float = 1.0,
     seed: int = 0,
+    faces: int = 0,
 ) -> None:
     """Fill the new or empty folder `root` for `Deap` to read, with `standin.json`; arguments as for StandInDeap."""
-    settings = _Settings(subjects, trials, float(seconds), float(strength), float(shift), seed)
+    settings = _Settings(subjects, trials, float(seconds), float(strength), float(shift), seed, faces)
     root.mkdir(parents=True, exist_ok=True)
     if any(root.iterdir()):
         raise UserError(root, "files are there already", "a new or empty folder", "write the stand-in elsewhere")
@@ -113,10 +123,11 @@ class _Settings:
     strength: float
     shift: float
     seed: int
+    faces: int
 
     def __post_init__(self) -> None:
         bounds = {"subjects": (1, 99), "trials": (2, 40), "seconds": (1, 3600), "strength": (0, 100), "shift": (0, 100)}
-        for name, (low, high) in {**bounds, "seed": (0, 2**32)}.items():
+        for name, (low, high) in {**bounds, "seed": (0, 2**32), "faces": (0, 22)}.items():
             if not low <= getattr(self, name) <= high:
                 where = f"data.corpus.{name}"
                 raise UserError(where, f"{getattr(self, name)}", f"{low} to {high}", "correct the setting")
@@ -131,16 +142,67 @@ class _Settings:
 
 
 def _write(root: Path, settings: _Settings) -> None:
-    folder = root / "data_preprocessed_python"
-    folder.mkdir()
+    (root / "data_preprocessed_python").mkdir()
+    rated, asked = [], []
     for number in range(1, settings.subjects + 1):
         # Own generators for every person and kind: more people, or another strength, leave the rest as it was.
         labels = _ratings(settings, number)
         felt = np.tanh((labels[:, :2] - 5.0) / 1.6)
-        eeg = _eeg(np.random.default_rng([2, settings.seed, number]), settings, felt)
+        eeg, seen = _eeg(np.random.default_rng([2, settings.seed, number]), settings, felt)
         body = _body(np.random.default_rng([3, settings.seed, number]), settings, felt[:, 1:])
-        with (folder / f"s{number:02d}.dat").open("wb") as file:
-            _python2_pickle(file, {"labels": labels, "data": np.concatenate([eeg, body], axis=1)})
+        with (root / "data_preprocessed_python" / f"s{number:02d}.dat").open("wb") as file:
+            python2_pickle.dump(file, {"labels": labels, "data": np.concatenate([eeg, body], axis=1)}, protocol=2)
+        facts = np.random.default_rng([4, settings.seed, number])
+        rated += _rated(facts, number, labels, seen)
+        facts_of = facts.integers(19, 38), facts.choice(["Male", "Female"])
+        asked.append((f"S{number:02d}", *facts_of, "Right", "Yesterday, Regularly"))
+        if number <= settings.faces:
+            _write_faces(root / "face_video", settings, number, felt, seen)
+    (root / "metadata_csv").mkdir()
+    columns = ("Participant_id", "Trial", "Experiment_id", "Start_time", *map(str.capitalize, LABELS), "Familiarity")
+    _write_csv(root / "metadata_csv" / "participant_ratings.csv", columns, rated)
+    columns = ("Participant_id", "Age", "Gender", "Handedness", "Coffee consumption")
+    _write_csv(root / "metadata_csv" / "participant_questionnaire.csv", columns, asked)
+
+
+def _write_csv(path: Path, columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *rows])
+
+
+def _rated(rng: np.random.Generator, number: int, labels: np.ndarray, seen: np.ndarray) -> list[tuple[object, ...]]:
+    """One person's rows of `participant_ratings.csv`, in the order of presentation."""
+    start = 1_000_000 * rng.uniform(75, 110, len(seen)).cumsum()  # µs since the session began
+    rows: list[tuple[object, ...]] = []
+    for trial, video in enumerate(np.argsort(seen)):
+        familiarity = None if number in _UNFAMILIAR else rng.integers(1, 6)
+        ratings = (f"{value:.2f}" for value in labels[video])
+        rows.append((number, trial + 1, video + 1, int(start[trial]), *map(float, ratings), familiarity))
+    return rows
+
+
+def _write_faces(root: Path, settings: _Settings, number: int, felt: np.ndarray, seen: np.ndarray) -> None:
+    """One person's clips: of the video only, without the baseline, numbered in the order of presentation."""
+    folder, rng = root / f"s{number:02d}", np.random.default_rng([5, settings.seed, number])
+    folder.mkdir(parents=True)
+    looks = int(rng.integers(2**32))
+    rests, lively = settings.shift * 0.3 * rng.standard_normal(), np.exp(settings.shift * 0.3 * rng.standard_normal())
+    times = np.arange(round(settings.seconds * FILM_RATE)) / FILM_RATE
+
+    @cache
+    def drawn(valence: float, arousal: float) -> np.ndarray:
+        return draw_face(FILM_SIZE + 4, valence, arousal, looks, settings.shift)
+
+    def film(valence: np.ndarray, arousal: np.ndarray) -> Iterator[np.ndarray]:
+        sway = np.rint(2 + 2 * np.sin(0.2 * rng.standard_normal((len(times), 2)).cumsum(axis=0))).astype(int)
+        for v, a, (x, y) in zip(np.rint(6 * valence) / 6, np.rint(2 * arousal) / 2, sway, strict=True):
+            yield drawn(v, a)[y : y + FILM_SIZE, x : x + FILM_SIZE]  # the head is never quite still
+
+    for trial, video in enumerate(np.argsort(seen)[: len(seen) - _UNFILMED.get(number, 0)], start=1):
+        mood = rests + 0.3 * rng.standard_normal() + 0.2 * np.sin(0.5 * times + rng.uniform(0, 2 * np.pi))
+        effect = settings.strength * lively * felt[video, :, None] * np.clip(times, 0.0, 1.0)
+        faces = film(np.clip(mood + effect[0], -1, 1), np.clip(0.5 * effect[1], -1, 1))
+        write_video(folder / f"s{number:02d}_trial{trial:02d}.avi", faces, FILM_RATE)
 
 
 def _ratings(settings: _Settings, number: int) -> np.ndarray:
@@ -200,8 +262,11 @@ def _invent(rng: np.random.Generator, shift: float, f: np.ndarray) -> _Person:
     return _Person(bands, np.sqrt(power), mixing - mixing.mean(axis=0), respond(VALENCE, 1.4), respond(AROUSAL, 1.7))
 
 
-def _eeg(rng: np.random.Generator, settings: _Settings, felt: np.ndarray) -> np.ndarray:
-    """(trials, 32, T) float32 µV of a person who feels `felt`: (trials, 2) valence and arousal, −1 to 1."""
+def _eeg(rng: np.random.Generator, settings: _Settings, felt: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(trials, 32, T) float32 µV of a person who feels `felt`: (trials, 2) valence and arousal, −1 to 1.
+
+    And (trials,) the place, 0 …, of each video in the order in which this person saw them.
+    """
     times, trials = settings.times, len(felt)
     f = np.fft.rfftfreq(len(times), 1 / RATE)
     kept = (f >= 4.0) & (f <= 45.0)
@@ -223,7 +288,7 @@ def _eeg(rng: np.random.Generator, settings: _Settings, felt: np.ndarray) -> np.
         spectrum[1][:, kept] = np.expm1(effect[trial] @ person.bands / 2).astype(np.float32) * spectrum[0][:, kept]
         rest, added = np.fft.irfft(spectrum, len(times), norm="ortho")
         out[trial] = mixing @ (rest + onset * added)
-    return out
+    return out, seen
 
 
 def _body(rng: np.random.Generator, settings: _Settings, arousal: np.ndarray) -> np.ndarray:
@@ -263,23 +328,3 @@ def _body(rng: np.random.Generator, settings: _Settings, arousal: np.ndarray) ->
         33.0 + differ(1.0) + 0.1 * noise(0.03, 0.5),
     ]
     return np.stack(channels, axis=1)
-
-
-def _python2_pickle(file: BinaryIO, arrays: dict[str, np.ndarray]) -> None:
-    """Write float64 arrays as Python 2 with an old numpy pickled them: protocol 2, all strings byte strings."""
-
-    def text(value: str) -> bytes:
-        return b"U" + bytes([len(value)]) + value.encode("ascii")
-
-    dtype = (
-        b"cnumpy\ndtype\n(" + text("f8") + b"K\0K\1tR(K\3" + text("<") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
-    )
-    file.write(b"\x80\2}(")
-    for name, array in arrays.items():
-        empty = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\0t" + text("b") + b"tR"
-        shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in array.shape) + b"t"
-        payload = b"\x89T" + struct.pack("<i", array.size * 8)  # not in Fortran order; so many bytes follow
-        file.write(text(name) + empty + b"(K\1" + shape + dtype + payload)
-        file.write(np.ascontiguousarray(array, "<f8").data)
-        file.write(b"tb")
-    file.write(b"u.")

@@ -1,4 +1,4 @@
-"""DEAP's reader, the unpickler that runs nothing, and the stand-in."""
+"""DEAP's reader and its stand-in; test_deap_beside.py has what lies beside the recordings."""
 
 import json
 import os
@@ -15,10 +15,9 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from datamodules.corpora.base import check_rating, check_signal
 from datamodules.corpora.deap import EEG, STREAMS, Deap
-from datamodules.corpora.restricted_pickle import load
-from datamodules.standin import deap as standin
+from datamodules.quality import check_rating, inspect
+from datamodules.standin import python2_pickle
 from datamodules.standin.deap import StandInDeap, write_deap
 
 REPOSITORY = Path(__file__).parents[2]
@@ -32,16 +31,6 @@ PYTHON2 = (
     + struct.pack("<i", 40 * 40 * 8064 * 8),
     b"q\x16tq\x17bu.",
 )
-
-
-class Exploit:
-    """Pickled, it makes a folder when it is loaded."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        return os.mkdir, (str(self.marker),)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +53,7 @@ def error_of(act: Callable[[], object]) -> UserError:
 
 
 def read(corpus: Deap, subject: str = "s01") -> list[Any]:
-    return list(corpus.trials(subject, corpus.streams))
+    return list(corpus.trials(subject, tuple(STREAMS)))
 
 
 def dump(root: Path, content: object) -> Deap:
@@ -86,15 +75,14 @@ def test_every_number_of_the_file_arrives(written: Path) -> None:
     for trial, data, labels in zip(trials, official["data"], official["labels"], strict=True):
         assert trial.subject == "s02"
         assert trial.onset == 3.0
-        assert [*trial.ratings] == ["valence", "arousal", "dominance", "liking"]
-        assert [*trial.ratings.values()] == list(labels)
+        assert [trial.ratings[name] for name in ("valence", "arousal", "dominance", "liking")] == list(labels)
         stacked = np.concatenate([trial.streams[name].data for name in STREAMS])
         assert stacked.dtype == np.float32
         assert np.array_equal(stacked, data.astype(np.float32))
         assert trial.streams["eeg"].channels == EEG
         assert (trial.streams["eda"].unit, trial.streams["eda"].rate) == ("Ohm", 128.0)
         for name, signal in trial.streams.items():
-            check_signal(signal, name, trial.where)
+            assert inspect(signal, name, trial.where).problem is None
         for name, value in trial.ratings.items():
             check_rating(name, value, corpus.ratings[name], trial.where)
 
@@ -150,57 +138,6 @@ def test_without_a_manifest_only_official_sizes_pass(root: Path) -> None:
     assert "(40, 40, 8064)" in error_of(lambda: read(Deap(str(root)), "s02")).expected
 
 
-# ---- the unpickler
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_nothing_in_a_pickle_runs(tmp_path: Path, protocol: int) -> None:
-    for number, wrap in enumerate([lambda x: x, lambda x: {"data": np.zeros(3), "x": [x]}, lambda x: np.array([x])]):
-        file, marker = tmp_path / f"{number}.dat", tmp_path / f"ran{number}"
-        file.write_bytes(pickle.dumps(wrap(Exploit(marker)), protocol))
-        error = error_of(lambda file=file: load(file))
-        assert f"{os.mkdir.__module__}.mkdir" in error.found
-        assert "nothing in it was run" in error.found
-        assert not marker.exists()
-        pickle.loads(file.read_bytes())  # the proof that it would have
-        assert marker.exists()
-
-
-@pytest.mark.parametrize(
-    "name", ["numpy.load", "builtins.eval", "numpy.ndarray.tofile", "numpy.core.multiarray.fromfile"]
-)
-def test_other_names_are_refused(tmp_path: Path, name: str) -> None:
-    module, _, function = name.rpartition(".")
-    (tmp_path / "x").write_bytes(b"\x80\x02c" + f"{module}\n{function}\n".encode() + b"(U\x01xtR.")
-    assert name in error_of(lambda: load(tmp_path / "x")).found
-
-
-def test_objects_cannot_hide_in_an_array(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(pickle.dumps({"data": np.array([1, "a", None], dtype=object)}))
-    assert "O8" in error_of(lambda: load(tmp_path / "x")).found
-    (tmp_path / "x").write_bytes(pickle.dumps(np.zeros(3, dtype=[("a", "f8")])))
-    assert "structured" in error_of(lambda: load(tmp_path / "x")).found
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_arrays_and_plain_values_survive(tmp_path: Path, protocol: int) -> None:
-    rng = np.random.default_rng(0)
-    arrays = {
-        "big": rng.normal(size=(100, 200)),
-        "fortran": np.asfortranarray(rng.normal(size=(3, 4))),
-        "swapped": np.arange(5, dtype=">i2"),
-        "flags": np.array([True, False]),
-        "scalar": np.array(4.0, np.float32),
-    }
-    plain = {"subject": "S2", "rate": np.float64(700.0), "n": 3, "nested": [("a", None), {"b": 1.5}]}
-    (tmp_path / "x").write_bytes(pickle.dumps({**arrays, **plain}, protocol))
-    back = load(tmp_path / "x")
-    for name, array in arrays.items():
-        assert back[name].dtype == array.dtype
-        assert np.array_equal(back[name], array)
-    assert {name: back[name] for name in plain} == plain
-
-
 @pytest.mark.parametrize("keep", [0, 1, 60, 200, 10_000, -1])
 def test_cut_off_files_are_told(root: Path, keep: int) -> None:
     path = root / INNER / "s01.dat"
@@ -208,14 +145,6 @@ def test_cut_off_files_are_told(root: Path, keep: int) -> None:
     error = error_of(lambda: read(Deap(str(root))))
     assert error.where == str(path)
     assert f"{path.stat().st_size:,} bytes" in error.found
-
-
-def test_noise_is_told(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    for size in (10, 1000, 100_000):
-        (tmp_path / "x").write_bytes(rng.bytes(size))
-        error_of(lambda: load(tmp_path / "x"))
-    error_of(lambda: load(tmp_path / "nowhere"))
 
 
 # ---- the stand-in
@@ -234,7 +163,9 @@ def test_same_settings_same_bytes(written: Path, tmp_path: Path) -> None:
     assert "files are there" in error_of(lambda: write_deap(written)).found
 
 
-@pytest.mark.parametrize("setting", [{"subjects": 0}, {"trials": 41}, {"seconds": float("nan")}, {"strength": -1.0}])
+@pytest.mark.parametrize(
+    "setting", [{"subjects": 0}, {"faces": 23}, {"trials": 41}, {"seconds": float("nan")}, {"strength": -1.0}]
+)
 def test_impossible_settings_are_named(setting: dict[str, Any]) -> None:
     assert error_of(lambda: StandInDeap(**setting)).where == f"data.corpus.{next(iter(setting))}"
 
@@ -293,14 +224,14 @@ def test_two_processes_may_ask_at_once(tmp_path: Path) -> None:
 
 def test_half_a_stand_in_is_not_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     corpus = StandInDeap(str(tmp_path), subjects=2, trials=2, seconds=1.0)
-    whole = standin._python2_pickle
+    whole = python2_pickle.dump
 
-    def killed(file: Any, arrays: dict[str, np.ndarray]) -> None:
+    def killed(file: Any, *args: Any, **kwargs: Any) -> None:
         if file.name.endswith("s02.dat"):
             raise KeyboardInterrupt
-        whole(file, arrays)
+        whole(file, *args, **kwargs)
 
-    monkeypatch.setattr(standin, "_python2_pickle", killed)
+    monkeypatch.setattr(python2_pickle, "dump", killed)
     with pytest.raises(KeyboardInterrupt):
         corpus.ensure()
     assert not corpus.root.exists()
