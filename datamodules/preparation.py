@@ -171,7 +171,8 @@ def _add(
             source = _open(trial, w.of, opened)
             if isinstance(source, Signal):
                 quality = inspect(source, w.of, trial.where)
-            if quality.problem:
+            repaired = quality.dead and any(isinstance(s, Step) and s.repairs_dead for s in w.steps)
+            if quality.problem and not repaired:
                 raise quality.problem
             signal = _through(trial, source, w, opened)
         except UserError as error:

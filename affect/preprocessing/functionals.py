@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from affect.batch import StreamShape
 from affect.preprocessing.step import Features
+from affect.preprocessing.timing import hertz
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,32 @@ class Functionals(Features):
         moves = np.diff(windows, axis=-1) if windows.shape[-1] > 1 else np.zeros_like(windows)
         parts = [windows.mean(axis=-1), windows.std(axis=-1), *quantiles, moves.std(axis=-1)]
         return np.stack(parts, axis=-1).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Trend(Features):
+    """Where each channel of a window is and where it goes: for slow signals such as skin, temperature or heart rate.
+
+    Mean, deviation, slope of the straight line through the samples, and range.
+    """
+
+    def names(self) -> tuple[str, ...]:
+        return ("mean", "sd", "slope", "range")
+
+    def __call__(self, windows: NDArray[np.float32], stream: StreamShape) -> NDArray[np.float32]:
+        """(B, C, T) → (B, C, 4), in the unit of the stream, the slope per minute."""
+        parts = [
+            windows.mean(axis=-1),
+            windows.std(axis=-1),
+            slope(windows, hertz(stream)) * 60,
+            np.ptp(windows, axis=-1),
+        ]
+        return np.stack(parts, axis=-1).astype(np.float32)
+
+
+def slope(windows: NDArray[np.float32], rate: float) -> NDArray[np.float64]:
+    """(…, T) → (…) slope per second of the straight line of least squares; 0 for one sample."""
+    times = (np.arange(windows.shape[-1]) - (windows.shape[-1] - 1) / 2) / rate
+    level = windows - windows.mean(axis=-1, keepdims=True, dtype=np.float64)
+    found: NDArray[np.float64] = level @ times / max(float(times @ times), 1e-30)
+    return found
