@@ -74,11 +74,13 @@ def _clipped(signal: Signal, low: NDArray[np.float32], high: NDArray[np.float32]
 
 def check_rating(name: str, value: float | str, scale: tuple[float, float] | tuple[str, ...], where: str) -> None:
     """Refuse a rating outside its scale; NaN stands for 'not given' and passes."""
+    if isinstance(value, float) and np.isnan(value):
+        return
     if isinstance(value, str):
         ok, allowed = value in scale, f"one of {list(scale)}"
     else:
         low, high = float(scale[0]), float(scale[1])
-        ok, allowed = bool(np.isnan(value) or low <= value <= high), f"{low:g} to {high:g}"
+        ok, allowed = low <= value <= high, f"{low:g} to {high:g}"
     if not ok:
         raise UserError(
             where,

@@ -111,7 +111,7 @@ class RemoveEyes(Step):
 
     def __call__(self, signal: Signal, **beside: Signal | None) -> Signal:
         from mne.preprocessing import ICA
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+        from threadpoolctl import threadpool_limits
 
         if signal.seconds < 10:
             raise ValueError(f"{signal.seconds:.3g} s, too short to find independent components in: 10 s at least")

@@ -27,7 +27,7 @@ def read_table(path: Path, columns: Sequence[str], expected: str | None = None) 
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
         separator = max(",;\t", key=head.count)
-        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, skipinitialspace=True)
+        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, skipinitialspace=True, index_col=False)
     except Exception as error:  # the decoder and the parser raise each their own
         raise UserError(path, f"not a table ({error})", expected, AGAIN) from error
     table.columns = table.columns.str.strip().str.lower()
@@ -50,7 +50,9 @@ def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataF
         bad = values.isna() & text.notna() & ~text.str.lower().isin(["", "nan", "na"])
         if bad.any():
             row = int(bad.to_numpy().argmax())
-            raise UserError(f"{path}, row {row + 2}", f"{name} {text[row]!r}", "a number", "correct the cell, or " + AGAIN)
+            raise UserError(
+                f"{path}, row {row + 2}", f"{name} {text[row]!r}", "a number", "correct the cell, or " + AGAIN
+            )
         result[name] = values.astype(float)
     return pd.DataFrame(result)
 
