@@ -4,6 +4,7 @@ uv run python scripts/make_standin.py deap ~/standin-deap --subjects 8 --trials 
 """
 
 import argparse
+import importlib
 import inspect
 import json
 import sys
@@ -13,11 +14,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from affect.errors import UserError
-from datamodules.standin.deap import write_deap
-from datamodules.standin.eegmat import write_eegmat
-from datamodules.standin.ravdess import write_ravdess
+from datamodules import standin
 
-WRITERS: dict[str, Callable[..., None]] = {"deap": write_deap, "eegmat": write_eegmat, "ravdess": write_ravdess}
+STAND_INS = [getattr(standin, name) for name in standin.__all__]
+WRITERS: dict[str, Callable[..., None]] = {
+    c.name: getattr(importlib.import_module(c.__module__), f"write_{c.name}") for c in STAND_INS
+}
 
 
 def main() -> int:
