@@ -1,11 +1,13 @@
 """The LightningDataModule: one fold of a window set, target labels hidden until the test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affect.batch import Batch
@@ -19,64 +21,82 @@ Rows = NDArray[np.int64]
 class FoldData(pl.LightningDataModule):
     """Batches of one fold.
 
-    Nothing this object hands out while fitting holds a target label: they are replaced by −1 here, before the
+    Nothing this object hands out while fitting holds a target label: they are replaced by NaN here, before the
     first batch, and the scores are computed elsewhere from the predictions.
 
     Args:
         windows: all windows of the corpus.
-        labels: (n_trials,) class of every trial, −1 where unknown.
-        classes: number of classes.
+        labels: (n_windows, Q) number of the class or value of every window for each target, NaN where unknown.
+        classes: number of classes of each target, 0 for a regression.
         fold: its split.
         normalisation: how streams are normalised.
         batch_size: source windows a step; as many target windows are added when `adapts`.
         seed: of the order of windows, which is a pure function of (seed, epoch).
         adapts: whether training reads unlabelled target windows.
         balanced: whether every class weighs the same in the label loss, whatever the share of its windows.
+
+        domain: what alignment aligns: people, or corpora.
+
+    Attributes:
+        source_train, source_val, target_unlabelled, target_test: windows; all but the unlabelled have a label for one
+            target at least.
+        priors: for each target, windows of every class in source-train; empty for a regression.
+        centre, spread: for each target, mean and standard deviation of its values in source-train; 0 and 1 for
+            classes.
+        domains: source people, or corpora, and the target.
     """
 
     def __init__(
         self,
         windows: WindowSet,
-        labels: NDArray[np.int64],
-        classes: int,
+        labels: NDArray[np.float32],
+        classes: Sequence[int],
         fold: Fold,
         normalisation: Normalisation = "source",
         batch_size: int = 64,
         seed: int = 0,
         adapts: bool = False,
         balanced: bool = True,
+        domain: Literal["subject", "corpus"] = "subject",
     ) -> None:
         super().__init__()
         table, self.batch_size, self.seed = windows.table, batch_size, seed
-        visible = np.union1d(np.union1d(fold.source_train, fold.source_val), fold.target_unlabelled).astype(np.int64)
-        affine = {
-            name: fit(normalisation, moments, windows.subject, fold.source_train, visible)
-            for name, moments in windows.moments.items()
-        }
-        self._affine = {name: (torch.from_numpy(a.shift), torch.from_numpy(a.scale)) for name, a in affine.items()}
         self._windows = windows
-        is_source = np.zeros(len(labels), dtype=bool)
+        self._affine = _affine(windows, fold, normalisation)
+        is_source = np.zeros(len(windows.trials), dtype=bool)
         is_source[fold.source_train] = is_source[fold.source_val] = True
-        allowed = np.where(is_source, labels, -1)
-        self._label = torch.from_numpy(allowed[table.trial])
-        self._source = torch.from_numpy(is_source[table.trial])
-        sources = np.unique(windows.subject[fold.source_train])
+        group = windows.subject if domain == "subject" else windows.corpus
+        sources = np.unique(group[fold.source_train])
         self.domains = len(sources) + 1
-        number = np.zeros(len(windows.people), dtype=np.int64)
+        number = np.zeros(group.max() + 1, dtype=np.int64)
         number[sources] = np.arange(len(sources))
-        domain = np.where(is_source, number[windows.subject], len(sources))
-        self._domain = torch.from_numpy(domain[table.trial])
+        domains = np.where(is_source, number[group], len(sources))
+        self._source = torch.from_numpy(is_source[table.trial])
+        self._domain = torch.from_numpy(domains[table.trial])
         self._subject = torch.from_numpy(windows.subject[table.trial])
         self._trial = torch.from_numpy(table.trial.astype(np.int64))
 
-        self.source_train = table.of_trials(fold.source_train[labels[fold.source_train] >= 0])
-        self.source_val = table.of_trials(fold.source_val[labels[fold.source_val] >= 0])
+        labelled = np.asarray(~np.isnan(labels).all(axis=1))
+        self.source_train, self.source_val, self.target_test = (
+            rows[labelled[rows]]
+            for rows in map(table.of_trials, (fold.source_train, fold.source_val, fold.target_test))
+        )
         self.target_unlabelled = table.of_trials(fold.target_unlabelled) if adapts else table.trial[:0]
-        self.target_test = table.of_trials(fold.target_test[labels[fold.target_test] >= 0])
-        self.priors = np.bincount(labels[table.trial[self.source_train]], minlength=classes)
-        balance = self.priors.sum() / (np.count_nonzero(self.priors) * np.maximum(self.priors, 1))
-        weight = np.where(allowed >= 0, balance[np.maximum(allowed, 0)], 1.0) if balanced else np.ones(len(labels))
-        self._weight = torch.from_numpy(weight[table.trial].astype(np.float32))
+        allowed = np.where(is_source[table.trial, None], labels, np.float32(np.nan))
+        self._label = torch.from_numpy(allowed)
+        weight = (~np.isnan(allowed)).astype(np.float32)
+        self.priors: list[NDArray[np.int64]] = []
+        self.centre: list[float] = []
+        self.spread: list[float] = []
+        for column, count in enumerate(classes):
+            known = allowed[self.source_train, column]
+            known = known[~np.isnan(known)]
+            self.priors.append(np.bincount(known.astype(np.int64), minlength=count) if count else np.zeros(0, np.int64))
+            self.centre.append(0.0 if count else float(known.mean(dtype=np.float64)))
+            self.spread.append(1.0 if count else float(known.std(dtype=np.float64)) or 1.0)
+            if count and balanced:
+                weight[:, column] *= _balance(self.priors[-1])[np.nan_to_num(allowed[:, column]).astype(np.int64)]
+        self._weight = torch.from_numpy(weight)
 
     def gather(self, rows: Rows) -> Batch:
         """The batch of the windows `rows`, normalised."""
@@ -84,10 +104,13 @@ class FoldData(pl.LightningDataModule):
         trial = self._trial[index]
         streams, present = {}, []
         for name, stream in self._windows.streams.items():
-            shift, scale = self._affine[name]
+            shift, scale = (part[trial] for part in self._affine[name])
+            values = torch.from_numpy(stream.gather(rows)).float()
+            if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
+                shift, scale = shift[..., None, None], scale[..., None, None]
             here = torch.from_numpy(stream.present[rows])
-            values = (torch.from_numpy(stream.gather(rows)) - shift[trial]) * scale[trial]
-            streams[name] = torch.where(here[:, None, None], values, 0.0)
+            absent = ~here.view(-1, *[1] * (values.ndim - 1))
+            streams[name] = ((values - shift) * scale).masked_fill(absent, 0.0)
             present.append(here)
         return Batch(
             streams=streams,
@@ -112,8 +135,26 @@ class FoldData(pl.LightningDataModule):
         return self._in_order(self.target_test)
 
     def _in_order(self, rows: Rows) -> "DataLoader[Batch]":
-        parts = [rows[i : i + 512] for i in range(0, len(rows), 512)]
+        pictures = any(shape.size for shape in self._windows.shapes.values())
+        size = self.batch_size if pictures else 512
+        parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         return DataLoader(_Gathered(self), sampler=parts, batch_size=None)
+
+
+def _affine(windows: WindowSet, fold: Fold, normalisation: Normalisation) -> dict[str, tuple[Tensor, Tensor]]:
+    """Stream → (n_trials, C, F) shift and scale, fitted on what the fold allows."""
+    visible = np.union1d(np.union1d(fold.source_train, fold.source_val), fold.target_unlabelled).astype(np.int64)
+    affine = {}
+    for name, moments in windows.moments.items():
+        fitted = fit(normalisation, moments, windows.subject, fold.source_train, visible)
+        affine[name] = torch.from_numpy(fitted.shift), torch.from_numpy(fitted.scale)
+    return affine
+
+
+def _balance(priors: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K,) weight of a window of each class with which all classes that are there weigh the same; 1 on average."""
+    balance: NDArray[np.float64] = priors.sum() / (np.count_nonzero(priors) * np.maximum(priors, 1))
+    return balance
 
 
 class EpochOrder(Sampler[Rows]):

@@ -1,6 +1,7 @@
 """One person's trials: read once, checked, through their steps and features, appended to the stores."""
 
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -93,7 +94,11 @@ def prepare_person(task: Task, files: Mapping[str, BinaryIO]) -> dict[str, Facts
     Raises:
         UserError: what spoils the whole person.
     """
-    product = _Products(files)
+    with ThreadPoolExecutor(1) as writer:
+        return _prepared(task, _Products(files, writer))
+
+
+def _prepared(task: Task, product: "_Products") -> dict[str, Facts]:
     fresh = [w for w in task.wanted if w.kept is None]
     rows = task.rows
     if rows is None or fresh:
@@ -111,29 +116,40 @@ def prepare_person(task: Task, files: Mapping[str, BinaryIO]) -> dict[str, Facts
 
 
 class _Products:
-    """The open files, and what is in them so far."""
+    """The open files, and what is in them so far; a thread writes one array while the next one is made."""
 
-    def __init__(self, files: Mapping[str, BinaryIO]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, BinaryIO], writer: Executor) -> None:
+        self.files, self.writer = files, writer
+        self.pending: Future[None] | None = None
         self.size = dict.fromkeys(files, 0)
         self.kind: dict[str, Facts] = {}
         self.trials: dict[str, list[Facts]] = {name: [] for name in files}
 
     def write(self, name: str, array: NDArray[Any], facts: Facts, quality: Quality = _FINE) -> None:
         self.trials[name].append({"at": self.size[name], **facts, **_told(quality)})
-        array = np.ascontiguousarray(array)
-        self.files[name].write(array.data)
         self.size[name] += array.nbytes
+        self.wait()
+        self.pending = self.writer.submit(_write, self.files[name], array)
+
+    def wait(self) -> None:
+        """Until all is written; what went wrong there is raised here."""
+        if self.pending:
+            self.pending.result()
 
     def absent(self, name: str, problem: UserError | None = None, quality: Quality = _FINE) -> None:
         entry = {} if problem is None else {"problem": as_facts(problem)}
         self.trials[name].append({**entry, **_told(quality)})
 
     def facts(self) -> dict[str, Facts]:
+        self.wait()
         return {
             name: {"size": self.size[name], "kind": self.kind.get(name), "trials": self.trials[name]}
             for name in self.files
         }
+
+
+def _write(file: BinaryIO, array: NDArray[Any]) -> None:
+    file.write(np.ascontiguousarray(array).data)
 
 
 def _row(corpus: Corpus, trial: Trial | UserError) -> Facts:

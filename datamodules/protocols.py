@@ -164,7 +164,9 @@ class LeaveOneCorpusOut(SubjectGroups):
         targets = corpora if self.only is None else list(self.only)
         if len(corpora) < 2 or not set(targets) <= set(corpora):
             wanted = "two corpora or more in data.corpus" if len(corpora) < 2 else f"some of {corpora}"
-            raise UserError("protocol", f"targets {targets} in an experiment with {corpora}", wanted, "correct the list")
+            raise UserError(
+                "protocol", f"targets {targets} in an experiment with {corpora}", wanted, "correct the list"
+            )
         return self._folds(trials, {name: _unique(trials["subject"][trials["corpus"] == name]) for name in targets})
 
 

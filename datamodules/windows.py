@@ -227,6 +227,7 @@ class WindowSet:
         people = self.trials["subject"].astype(str)
         self.people = list(dict.fromkeys(people))
         self.subject: Rows = pd.Categorical(people, categories=self.people).codes.astype(np.int64)
+        self.corpus: Rows = pd.Categorical(self.trials["corpus"]).codes.astype(np.int64)
         self.shapes = {name: stream.shape for name, stream in self.streams.items()}
 
     def stream(self, name: str) -> StreamWindows:

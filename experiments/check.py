@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from affect.errors import UserError
-from datamodules.corpora.base import Corpus
+from datamodules.corpora.base import Corpus, CorpusFacts
 from datamodules.protocols import Protocol
 from datamodules.targets import Target
 from experiments.components import arguments, build, find
 from experiments.config import Experiment
+from experiments.data import build_corpora, key_of
 
 GIVEN = {"encoder": ("shape",), "fusion": ("dims",), "alignment": ("dim", "classes", "domains")}
 """Arguments the program supplies to each kind of component."""
@@ -20,15 +21,22 @@ def check(experiment: Experiment) -> Experiment:
         UserError: a class that is not there, arguments it does not take, parts that do not fit together.
     """
     data = experiment.data
-    corpus = find(data.corpus, Corpus, "data.corpus")  # type: ignore[type-abstract]
-    build(data.corpus, Corpus, "data.corpus").check()  # type: ignore[type-abstract]
-    build(data.target, Target, "data.target").check(corpus)  # type: ignore[type-abstract]
-    protocol = build(experiment.protocol, Protocol, "protocol")  # type: ignore[type-abstract]
-    for name in data.streams:
-        if name not in corpus.streams:
-            raise UserError(
-                f"data.streams.{name}", f"{name!r}", f"a stream of {corpus.name}: {list(corpus.streams)}", "rename it"
-            )
+    corpora = build_corpora(experiment)
+    protocol = build(experiment.protocol, Protocol, "protocol")
+    for corpus in corpora:
+        corpus.check()
+        facts = corpus.facts(data.scale)
+        _check_targets(experiment, facts)
+        for name, stream in data.streams.items():
+            if (of := stream.stream or name) not in facts.streams:
+                raise UserError(
+                    f"data.streams.{name}", f"{of!r}", f"a stream of {facts.name}: {list(facts.streams)}", "rename it"
+                )
+    names = [corpus.name for corpus in corpora]
+    if len(set(names)) < len(names):
+        raise UserError("data.corpus", f"{names}", "each corpus once", "remove the repeated ones")
+    if experiment.domain == "corpus" and len(corpora) < 2:
+        raise UserError("domain", "'corpus' with one corpus", "two corpora or more in data.corpus", "use subject")
     if set(data.streams) != set(experiment.model.encoders):
         raise UserError(
             "model.encoders",
@@ -36,9 +44,13 @@ def check(experiment: Experiment) -> Experiment:
             f"one for each stream of data.streams: {sorted(data.streams)}",
             "add or remove an encoder",
         )
-    if "baseline" in experiment.normalisation and corpus.baseline_seconds == 0:
+    removed = [name for name in experiment.normalisation if "baseline" in name]
+    if removed and (without := [c.name for c in corpora if c.baseline_seconds == 0]):
         raise UserError(
-            "normalisation", f"'baseline' for {corpus.name}", "a corpus with a baseline before each trial", "use source"
+            "normalisation",
+            f"{removed[0]!r} for {without[0]}",
+            "a corpus with a baseline before each trial",
+            "use source or subject",
         )
     if experiment.selection == "source-validation" and protocol.validation == 0:
         raise UserError(
@@ -55,28 +67,53 @@ def check(experiment: Experiment) -> Experiment:
     return _complete(experiment)
 
 
+def _check_targets(experiment: Experiment, corpus: CorpusFacts) -> None:
+    names = set()
+    for i, component in enumerate(experiment.data.target):
+        key = key_of("target", i, len(experiment.data.target))
+        target = build(component, Target, key)
+        try:
+            target.check(corpus)
+        except UserError as error:  # a target knows its arguments, not its place in the list
+            where = error.where.replace("data.target", key, 1)
+            raise UserError(where, error.found, error.expected, error.remedy) from None
+        if target.name in names:
+            raise UserError(f"{key}.name", f"another target named {target.name!r}", "names that differ", "set a name")
+        names.add(target.name)
+        if shown := [stream for stream in target.streams if stream in experiment.data.streams]:
+            raise UserError(
+                f"data.streams.{shown[0]}",
+                f"the stream that {key} is made from",
+                "streams that do not hold the answer",
+                "take it out of data.streams and model.encoders",
+            )
+
+
 def _complete(experiment: Experiment) -> Experiment:
     """Import the classes that need torch, check their arguments, write the defaults into the config."""
     from affect.alignment import Alignment
     from affect.encoders import Encoder
     from affect.fusion import Fusion
-    from affect.preprocessing import Features, Step
+    from affect.preprocessing import Features
+    from affect.preprocessing.step import Step, VideoStep
 
     tree = experiment.model_dump()
     data, model = tree["data"], tree["model"]
-    data["corpus"]["init_args"] = arguments(experiment.data.corpus, Corpus, "data.corpus")
-    data["target"]["init_args"] = arguments(experiment.data.target, Target, "data.target")
+    for i, corpus in enumerate(experiment.data.corpus):
+        data["corpus"][i]["init_args"] = arguments(corpus, Corpus, key_of("corpus", i, len(data["corpus"])))
+    for i, target in enumerate(experiment.data.target):
+        data["target"][i]["init_args"] = arguments(target, Target, key_of("target", i, len(experiment.data.target)))
     tree["protocol"]["init_args"] = arguments(experiment.protocol, Protocol, "protocol")
     for name, stream in experiment.data.streams.items():
         key = f"data.streams.{name}"
         for i, step in enumerate(stream.steps):
-            data["streams"][name]["steps"][i]["init_args"] = arguments(step, Step, f"{key}.steps.{i}")
+            data["streams"][name]["steps"][i]["init_args"] = arguments(step, (Step, VideoStep), f"{key}.steps.{i}")
         if stream.features:
             data["streams"][name]["features"]["init_args"] = arguments(stream.features, Features, f"{key}.features")
         component, where = experiment.model.encoders[name], f"model.encoders.{name}"
         model["encoders"][name]["init_args"] = arguments(component, Encoder, where, GIVEN["encoder"])
         gives = "features" if stream.features else "samples"
-        reads = find(component, Encoder, where).reads  # type: ignore[type-abstract]
+        reads = find(component, Encoder, where).reads
         if reads not in (gives, "either"):
             raise UserError(
                 where,
@@ -91,7 +128,8 @@ def _complete(experiment: Experiment) -> Experiment:
                 method.alignment, Alignment, f"methods.{name}.alignment", GIVEN["alignment"]
             )
             # Built once, small, so that a class can refuse its arguments before any data is read.
-            build(method.alignment, Alignment, f"methods.{name}.alignment", dict.fromkeys(GIVEN["alignment"], 2))  # type: ignore[type-abstract]
+            given = {"dim": 2, "classes": (2,), "domains": 2}
+            build(method.alignment, Alignment, f"methods.{name}.alignment", given)
     accelerator = experiment.compute.accelerator
     if accelerator != "cpu":
         import torch

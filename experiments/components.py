@@ -12,27 +12,29 @@ from affect.errors import UserError
 from experiments.config import Component
 
 T = TypeVar("T")
+Bases = type[T] | tuple[type[T], ...]
 
 
-def find(component: Component, base: type[T], key: str) -> type[T]:
-    """The class at `component.class_path`, which must be a `base`.
+def find(component: Component, base: Bases[T], key: str) -> type[T]:
+    """The class at `component.class_path`, which must be a `base`, or one of them.
 
     Args:
         key: dotted key of the component, for messages.
     """
     module_name, _, name = component.class_path.rpartition(".")
-    home = base.__module__.removesuffix(".base").removesuffix(".step")
+    bases = base if isinstance(base, tuple) else (base,)
+    home = bases[0].__module__.removesuffix(".base").removesuffix(".step")
     remedy = f"see the classes in {home}"
-    kind = f"{'an' if base.__name__[0] in 'AEIOU' else 'a'} {base.__name__}"
+    kind = f"{'an' if bases[0].__name__[0] in 'AEIOU' else 'a'} {bases[0].__name__}"
     try:
         module = importlib.import_module(module_name) if module_name else None
     except (ImportError, TypeError, ValueError) as error:
         wanted = f"{key}.class_path"
         raise UserError(wanted, f"{component.class_path!r}: {error}", f"the path of {kind}", remedy) from None
     found = getattr(module, name, None)
-    if not (inspect.isclass(found) and issubclass(found, base) and not inspect.isabstract(found)):
+    if not (inspect.isclass(found) and issubclass(found, bases) and not inspect.isabstract(found)):
         package = vars(module) if module else {}
-        classes = [n for n, c in package.items() if inspect.isclass(c) and issubclass(c, base) and c is not base]
+        classes = [n for n, c in package.items() if inspect.isclass(c) and issubclass(c, bases) and c not in bases]
         close = [c for c in classes if c.lower() == name.lower()] or difflib.get_close_matches(name, classes, 1)
         raise UserError(
             f"{key}.class_path",
@@ -43,7 +45,7 @@ def find(component: Component, base: type[T], key: str) -> type[T]:
     return found
 
 
-def arguments(component: Component, base: type[Any], key: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
+def arguments(component: Component, base: Bases[Any], key: str, given: tuple[str, ...] = ()) -> dict[str, Any]:
     """The component's arguments, checked, converted and completed with their defaults.
 
     Args:
@@ -75,7 +77,7 @@ def arguments(component: Component, base: type[Any], key: str, given: tuple[str,
         raise UserError(where, repr(first["input"]), first["msg"], f"see {component.class_path}") from None
 
 
-def build(component: Component, base: type[T], key: str, given: Mapping[str, Any] | None = None) -> T:
+def build(component: Component, base: Bases[T], key: str, given: Mapping[str, Any] | None = None) -> T:
     """An instance of the component."""
     given = given or {}
     try:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from affect.errors import UserError
 
-Normalisation = Literal["none", "source", "subject", "baseline"]
+Normalisation = Literal["none", "source", "subject", "baseline", "baseline+subject"]
 
 
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -37,6 +37,8 @@ class Component(Section):
 
 
 class Stream(Section):
+    stream: str | None = None
+    """Stream of the corpus it is made from; default: the one it is named after."""
     steps: list[Component] = []
     """Steps a whole trial goes through when the cache is prepared (affect.preprocessing)."""
     features: Component | None = None
@@ -53,17 +55,24 @@ class Window(Section):
 
 
 class Data(Section):
-    corpus: Component
-    """A corpus on disk (datamodules.corpora) or a stand-in for it (datamodules.standin)."""
+    corpus: Annotated[list[Component], Field(min_length=1)]
+    """A corpus on disk (datamodules.corpora) or a stand-in for it (datamodules.standin): one, or a list joined."""
     streams: Annotated[dict[str, Stream], Field(min_length=1)]
     """Stream name → how it is prepared."""
-    target: Component
-    """What is predicted (datamodules.targets)."""
+    target: Annotated[list[Component], Field(min_length=1)]
+    """What is predicted (datamodules.targets): one, or a list learned together, a head each."""
     window: Window
-    bad_trials: Literal["error", "drop"] = "error"
-    """A trial with NaNs, dead channels or impossible ratings: stop and say so, or leave it out and say so."""
+    bad_trials: Literal["error", "drop", "absent"] = "error"
+    """Trials with NaNs, dead channels, impossible ratings: stop, leave them out, or take bad streams for absent."""
+    scale: tuple[float, float] | None = None
+    """(lowest, highest): numeric ratings of every corpus are mapped linearly to this scale; default: native scales."""
     cache: str = "cache"
     """Folder of prepared corpora."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_of_each(cls, value: Any) -> Any:
+        return _listed(_listed(value, "target"), "corpus")
 
 
 class Model(Section):
@@ -119,6 +128,8 @@ class Experiment(Section):
     """The rule that splits people and trials (datamodules.protocols)."""
     normalisation: Annotated[list[Normalisation], Field(min_length=1)] = ["source"]
     """Each method is run under each of these; what a method may see of the target follows from it."""
+    domain: Literal["subject", "corpus"] = "subject"
+    """What alignment aligns: source people one by one, or source corpora, with the target."""
     model: Model
     methods: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], Method] = {}
     """Name → what is added to the same learner. source-only is always there."""
@@ -135,9 +146,7 @@ class Experiment(Section):
     @model_validator(mode="before")
     @classmethod
     def _one_normalisation(cls, value: Any) -> Any:
-        if isinstance(value, dict) and isinstance(value.get("normalisation"), str):
-            value = {**value, "normalisation": [value["normalisation"]]}
-        return value
+        return _listed(value, "normalisation")
 
     @model_validator(mode="after")
     def _complete_and_unique(self) -> "Experiment":
@@ -153,3 +162,10 @@ class Experiment(Section):
             raise UserError("seeds", f"{self.seeds}", "each seed once", "remove the repeated ones")
         object.__setattr__(self, "methods", {"source-only": Method(), **others})
         return self
+
+
+def _listed(value: Any, key: str) -> Any:
+    """One entry stands for a list of one."""
+    if isinstance(value, dict) and isinstance(value.get(key), str | dict | Component):
+        value = {**value, key: [value[key]]}
+    return value

@@ -18,10 +18,11 @@ from safetensors.torch import save
 from affect import __version__
 from affect.alignment import Alignment
 from affect.errors import UserError
-from affect.evaluation.metrics import score
+from affect.evaluation.metrics import LEVELS, columns_of, score
 from affect.learners.adaptive import Adaptive
 from datamodules.atomic import disk_space, replacing, write_text
 from datamodules.module import FoldData
+from datamodules.targets import Target
 from experiments.components import build
 from experiments.fit import Report, fit
 from experiments.plan import Plan, Run
@@ -44,7 +45,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
             fit(plan.experiment, run, learner, data, logger, report)
             result = _test(plan, run, learner, data)
             if logger:
-                logger.log_metrics({f"test/{k}": v for k, v in result["window"]["mean"].items() if v is not None})
+                logger.log_metrics(_means(result))
         finally:
             if logger:
                 import wandb
@@ -63,23 +64,24 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
 def _learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
     method = plan.experiment.methods[run.method]
     training = plan.experiment.trainer
-    torch.manual_seed(run.seed)
-    network = plan.network()
     data = FoldData(
         plan.windows,
         plan.labels,
-        len(plan.classes),
+        plan.classes,
         run.fold,
         run.normalisation,
         training.batch_size,
         run.seed,
         adapts=run.setting == "transductive",
         balanced=training.class_weights == "balanced",
+        domain=plan.experiment.domain,
     )
+    torch.manual_seed(run.seed)
+    network = plan.network(data.centre, data.spread)
     alignment = None
     if method.alignment:
-        given = {"dim": network.fusion.out_dim, "classes": len(plan.classes), "domains": data.domains}
-        alignment = build(method.alignment, Alignment, f"methods.{run.method}.alignment", given)  # type: ignore[type-abstract]
+        given = {"dim": network.fusion.out_dim, "classes": tuple(plan.classes), "domains": data.domains}
+        alignment = build(method.alignment, Alignment, f"methods.{run.method}.alignment", given)
     learner = Adaptive(
         network,
         alignment,
@@ -94,38 +96,64 @@ def _learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
 
 def _test(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> dict[str, Any]:
     """Predict the target's test windows; keep them and their scores."""
-    learner.eval()
-    with torch.inference_mode():
-        outputs = [learner.predict_step(batch.to(learner.device)) for batch in data.predict_dataloader()]
-    rows = torch.cat([window for window, _ in outputs]).cpu().numpy()
-    probability = torch.cat([p for _, p in outputs]).float().cpu().numpy()
-    if not np.isfinite(probability).all():
-        raise UserError(
-            run.folder, "NaN in the predictions", "finite probabilities", "lower trainer.learning_rate or the weight"
-        )
-    trial = plan.windows.table.trial[rows]
-    table = plan.windows.trials.iloc[trial]
-    predictions = pd.DataFrame(
-        {
-            "window": rows,
-            "trial": trial,
-            "start": plan.windows.table.start[rows],
-            "subject": table["subject"].to_numpy(),
-            "stimulus": table["stimulus"].to_numpy(),
-            "label": plan.labels[trial],
-            **{f"p_{name}": probability[:, i] for i, name in enumerate(plan.classes)},
-        }
-    )
+    predictions = _predictions(plan, run, learner, data)
     with replacing(run.folder / "predictions.parquet") as temporary:
         predictions.to_parquet(temporary)
     result = {
         "setting": run.setting,
         "selection": plan.experiment.selection,
-        "source_priors": (data.priors / data.priors.sum()).tolist(),
-        **{level: score(predictions, list(plan.classes), level) for level in ("window", "trial")},
+        "source": {target.name: _source(target, data, i) for i, target in enumerate(plan.targets)},
+        "targets": {
+            target.name: {level: score(predictions, target.name, target.classes, level) for level in LEVELS}
+            for target in plan.targets
+        },
     }
     write_text(run.folder / "metrics.json", json.dumps(result, indent=1))
     return result
+
+
+def _predictions(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> pd.DataFrame:
+    """A row per test window: what and whose it is, and for each target its label and what was predicted."""
+    learner.eval()
+    with torch.inference_mode():
+        outputs = [learner.predict_step(batch.to(learner.device)) for batch in data.predict_dataloader()]
+    rows = torch.cat([window for window, _ in outputs]).cpu().numpy()
+    trial = plan.windows.table.trial[rows]
+    trials = plan.windows.trials.iloc[trial]
+    columns = {
+        "window": rows,
+        "trial": trial,
+        "start": plan.windows.table.start[rows],
+        "subject": trials["subject"].to_numpy(),
+        "stimulus": trials["stimulus"].to_numpy(),
+    }
+    for i, target in enumerate(plan.targets):
+        predicted = torch.cat([part[target.name] for _, part in outputs]).float().cpu().numpy()
+        if not np.isfinite(predicted).all():
+            raise UserError(
+                run.folder, "NaN in the predictions", "finite numbers", "lower trainer.learning_rate or the weight"
+            )
+        columns[f"label_{target.name}"] = plan.labels[rows, i]
+        columns |= dict(zip(columns_of(target.name, target.classes), predicted.T, strict=True))
+    return pd.DataFrame(columns)
+
+
+def _source(target: Target, data: FoldData, number: int) -> dict[str, float]:
+    """What trivial predictors know: shares of the classes in source-train, or the mean and deviation of the values."""
+    if not target.classes:
+        return {"mean": data.centre[number], "sd": data.spread[number]}
+    shares = data.priors[number] / data.priors[number].sum()
+    return dict(zip(target.classes, shares.tolist(), strict=True))
+
+
+def _means(result: dict[str, Any]) -> dict[str, float]:
+    """Scores on windows, for W&B."""
+    return {
+        f"test/{metric}_{target}": value
+        for target, levels in result["targets"].items()
+        for metric, value in levels["window"]["mean"].items()
+        if value is not None
+    }
 
 
 def _wandb(plan: Plan, run: Run) -> WandbLogger | None:

@@ -65,7 +65,8 @@ def launch(plan: Plan, report: Report) -> list[str]:
     context = multiprocessing.get_context("forkserver")
     messages: Any = context.Queue()
     workers = [
-        context.Process(target=_worker, args=(plan.experiment, messages, attempt), daemon=True) for _ in range(count)
+        context.Process(target=_worker, args=(plan.experiment, plan.folder, messages, attempt), daemon=True)
+        for _ in range(count)
     ]
     try:
         with _held_back():
@@ -143,7 +144,7 @@ def _failed_in(folder: Path, attempt: str) -> bool:
     return failed.exists() and failed.read_text().startswith(attempt)
 
 
-def _worker(experiment: Experiment, messages: Any, attempt: str) -> None:
+def _worker(experiment: Experiment, folder: Path, messages: Any, attempt: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -154,7 +155,12 @@ def _worker(experiment: Experiment, messages: Any, attempt: str) -> None:
 
     threading.Thread(target=follow, daemon=True).start()
     try:
-        failures = work(make(experiment), lambda label, epochs: messages.put((label, epochs)), attempt)
+        plan = make(experiment)
+        if plan.folder != folder:  # other runs than those that are waited for
+            raise UserError(folder, "code or data that changed during the start", "both at rest", "run it again")
+        failures = work(plan, lambda label, epochs: messages.put((label, epochs)), attempt)
+    except UserError as error:
+        failures = [str(error)]
     except Exception:
         failures = [traceback.format_exc()]
     messages.put(failures)

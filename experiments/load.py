@@ -68,7 +68,7 @@ def _put(tree: Any, override: str) -> None:
     *parents, last = keys = flag[2:].split(".")
     node = tree
     for depth, key in enumerate(parents):
-        node = _arguments(node, key)
+        node = _arguments(_only(node, key), key)
         place = _place(node, key, flag)
         child = node[place] if isinstance(node, list) else node.get(place)
         if isinstance(child, str):
@@ -80,10 +80,19 @@ def _put(tree: Any, override: str) -> None:
         node[place] = child
         node = child
     try:
-        node = _arguments(node, last)
+        node = _arguments(_only(node, last), last)
         node[_place(node, last, flag)] = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(flag[2:], f"{text!r}: {error}", "a value in YAML", "quote it") from None
+
+
+def _only(node: Any, key: str) -> Any:
+    """The one entry of a list of one, which needs no number: a single target as it was written down."""
+    return (
+        node[0]
+        if isinstance(node, list) and len(node) == 1 and isinstance(node[0], dict) and not key.isdigit()
+        else node
+    )
 
 
 def _place(node: Any, key: str, flag: str) -> Any:

@@ -1,7 +1,7 @@
 """The plan of an experiment: folds × seeds × methods × normalisations, each run in a folder named by its hash."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affect.encoders import Encoder
-from affect.errors import UserError
 from affect.fusion import Fusion
 from affect.learners.network import Network
-from affect.preprocessing import Features, Step
 from affect.preprocessing.normalisation import Normalisation, Setting, setting
-from datamodules.cache import prepare
-from datamodules.corpora.base import Corpus
 from datamodules.fingerprint import code, digest
 from datamodules.protocols import Fold, Protocol
 from datamodules.targets import Target
 from datamodules.windows import WindowSet, cut
 from experiments.components import build
 from experiments.config import Experiment, Method
+from experiments.data import build_targets, prepared
+from experiments.folds import check_baselines, check_folds
 
 _CODE = (
     *(f"affect/{room}" for room in ("alignment", "encoders", "evaluation", "fusion", "learners", "preprocessing")),
@@ -62,30 +60,39 @@ class Plan:
     """All runs of an experiment and the data they share.
 
     Args:
-        labels: (n_trials,) class of every trial, −1 where unknown.
-        classes: their names.
+        labels: (n_windows, Q) number of the class or value of every window for each target, NaN where unknown.
         folder: of the experiment's summary.
     """
 
     experiment: Experiment
     windows: WindowSet
-    labels: NDArray[np.int64]
-    classes: tuple[str, ...]
+    targets: list[Target]
+    labels: NDArray[np.float32]
     folds: list[Fold]
     runs: list[Run]
     folder: Path
     dropped: list[str]
 
-    def network(self) -> Network:
-        """A new network for the plan's streams; its initial weights come from torch's global generator."""
+    @property
+    def classes(self) -> list[int]:
+        """Number of classes of each target, 0 for a regression."""
+        return [len(target.classes) for target in self.targets]
+
+    def network(self, centre: Sequence[float] | None = None, spread: Sequence[float] | None = None) -> Network:
+        """A new network for the plan's streams; its initial weights come from torch's global generator.
+
+        Args:
+            centre, spread: of each target, as FoldData fitted them.
+        """
         model = self.experiment.model
         encoders = {
-            name: build(model.encoders[name], Encoder, f"model.encoders.{name}", {"shape": shape})  # type: ignore[type-abstract]
+            name: build(model.encoders[name], Encoder, f"model.encoders.{name}", {"shape": shape})
             for name, shape in self.windows.shapes.items()
         }
         dims = {name: encoder.out_dim for name, encoder in encoders.items()}
-        fusion = build(model.fusion, Fusion, "model.fusion", {"dims": dims})  # type: ignore[type-abstract]
-        return Network(encoders, fusion, len(self.classes))
+        fusion = build(model.fusion, Fusion, "model.fusion", {"dims": dims})
+        heads = {target.name: len(target.classes) for target in self.targets}
+        return Network(encoders, fusion, heads, centre, spread)
 
 
 def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> Plan:
@@ -97,30 +104,22 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     Raises:
         UserError: bad data, or folds that cannot be learned from.
     """
-    data = experiment.data
-    streams, features = {}, {}
-    for name, stream in data.streams.items():
-        key = f"data.streams.{name}"
-        streams[name] = [
-            build(step, Step, f"{key}.steps.{i}")  # type: ignore[type-abstract]
-            for i, step in enumerate(stream.steps)
-        ]
-        features[name] = build(stream.features, Features, f"{key}.features") if stream.features else None  # type: ignore[type-abstract]
-    corpus = build(data.corpus, Corpus, "data.corpus")  # type: ignore[type-abstract]
-    cache = prepare(corpus, streams, Path(data.cache).expanduser(), data.bad_trials, progress)
-    table = cut(cache, data.window.seconds, data.window.step or data.window.seconds, data.window.short)
-    windows = WindowSet(cache, table, features)
-    target = build(data.target, Target, "data.target")  # type: ignore[type-abstract]
-    labels = target.labels(cache.trials)
-    protocol = build(experiment.protocol, Protocol, "protocol")  # type: ignore[type-abstract]
-    kept = np.flatnonzero(target.keeps(cache.trials))
+    data, targets = experiment.data, build_targets(experiment)
+    cache = prepared(experiment, progress)
+    windows = WindowSet(cache, cut(cache), list(data.streams))
+    labels = np.stack([target.labels(windows) for target in targets], axis=1)
+    protocol = build(experiment.protocol, Protocol, "protocol")
+    kept = np.flatnonzero(np.all([target.keeps(cache.trials) for target in targets], axis=0))
     folds = [fold.only(kept) for fold in protocol.split(cache.trials)]
-    _check_folds(folds, labels, target.classes, windows, experiment.selection == "source-validation")
+    check_folds(folds, targets, labels, windows, experiment.selection == "source-validation")
+    check_baselines(folds, windows, experiment.normalisation)
     shared = {
         "code": code(*_CODE),
         "data": cache.fingerprint,
-        **experiment.model_dump(include={"model", "selection", "trainer"}, exclude={"trainer": {"checkpoint_every"}}),
-        **{"window": data.window.model_dump(), "target": data.target.model_dump()},
+        **experiment.model_dump(
+            include={"model", "selection", "trainer", "domain"}, exclude={"trainer": {"checkpoint_every"}}
+        ),
+        **{"window": data.window.model_dump(), "targets": [target.model_dump() for target in data.target]},
         "features": {n: s.features.model_dump() if s.features else None for n, s in data.streams.items()},
     }
     output = Path(experiment.output).expanduser()
@@ -132,7 +131,7 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
         for name, method in experiment.methods.items()
     ]
     folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
-    plan = Plan(experiment, windows, labels, target.classes, folds, runs, folder, cache.dropped)
+    plan = Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
     plan.network()  # an encoder that cannot take its stream says so now, not in every run
     return plan
 
@@ -157,34 +156,3 @@ def _run(
     adapts = method.alignment is not None and method.alignment.init_args.get("weight", 1.0) != 0
     folder = output / "runs" / digest(spec)
     return Run(fold, seed, name, normalisation, setting(normalisation, adapts), spec, folder)
-
-
-def _check_folds(
-    folds: list[Fold], labels: NDArray[np.int64], classes: tuple[str, ...], windows: WindowSet, validates: bool
-) -> None:
-    for fold in folds:
-        present = labels[windows.table.trial[windows.table.of_trials(fold.source_train)]]
-        seen = np.unique(present[present >= 0])
-        if len(seen) < len(classes):
-            missing = [name for i, name in enumerate(classes) if i not in seen]
-            raise UserError(
-                f"fold {fold.name}",
-                f"no training window of class {missing} ({len(present)} windows in all)",
-                f"every class of the target: {list(classes)}",
-                "move the threshold, choose other classes, or take more people",
-            )
-        val = labels[windows.table.trial[windows.table.of_trials(fold.source_val)]]
-        if validates and not (val >= 0).any():
-            raise UserError(
-                f"fold {fold.name}",
-                "no labelled window of held-out source people to choose an epoch with",
-                "at least one",
-                "raise protocol.validation, take more people, or set --selection=last",
-            )
-        if not (labels[windows.table.trial[windows.table.of_trials(fold.target_test)]] >= 0).any():
-            raise UserError(
-                f"fold {fold.name}",
-                "no labelled window to test on",
-                "at least one",
-                "leave these people out with --data.corpus.subjects, or shorten the window",
-            )

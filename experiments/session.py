@@ -23,6 +23,7 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
     done = sum(run.done for run in plan.runs)
     for reason in plan.dropped:
         _say(f"left out: {reason}")
+    _say("\n".join(labels(plan, everybody=dry_run)))
     if dry_run:
         print(describe(plan))
         return 0
@@ -43,6 +44,20 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
     return 0
 
 
+def labels(plan: Any, everybody: bool) -> list[str]:
+    """How the labels of every target are distributed, and with `everybody` those of each person."""
+    from affect.reporting.priors import of_all, of_everybody
+    from experiments.priors import priors
+
+    lines = []
+    for target, column in zip(plan.targets, plan.labels.T, strict=True):
+        found = priors(target, column, plan.windows)
+        lines.append(of_all(target.name, found, target.classes))
+        if everybody:
+            lines += [f"  {line}" for line in of_everybody(found, target.classes)]
+    return lines
+
+
 def describe(plan: Any) -> str:
     """The plan in words: folds, who is in each, runs, what is already done."""
     trials = plan.windows.trials
@@ -54,7 +69,7 @@ def describe(plan: Any) -> str:
 
     lines = [
         f"{plan.experiment.name}: {len(plan.windows.people)} people, {len(trials)} trials, "
-        f"{len(plan.windows.table)} windows of {plan.windows.table.seconds:g} s, classes {list(plan.classes)}"
+        f"{len(plan.windows.table)} windows of {plan.windows.table.seconds:g} s"
     ]
     for fold in plan.folds:
         lines.append(f"fold {fold.name}")

@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from affect.evaluation.metrics import METRICS, Level, score
+from affect.evaluation.metrics import LEVELS, LOWER_IS_BETTER, Level, chance, columns_of, score
 from affect.evaluation.statistics import as_dict, interval, paired
-from affect.evaluation.trivial import TRIVIAL, trivial
+from affect.evaluation.trivial import trivial, trivial_of
 from affect.reporting.table import table
 from datamodules.atomic import write_text
+from datamodules.targets import Target
+from experiments.data import build_corpora
 from experiments.plan import Plan, Run
+from experiments.priors import priors
 
 Values = dict[str, dict[str, list[float]]]
 """metric → person → one value for each seed."""
-LEVELS: tuple[Level, ...] = ("window", "trial")
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
@@ -27,51 +29,26 @@ def summarise(plan: Plan) -> dict[str, Any]:
     Holds no time, path or machine: the same experiment has the same summary wherever and however often it was
     interrupted.
     """
-    experiment, corpus = plan.experiment, plan.experiment.data.corpus
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in plan.runs:
-        groups.setdefault((run.method, run.normalisation), []).append(run)
-    classes = list(plan.classes)
-    rows: dict[str, Any] = {}
-    reference: dict[str, dict[str, Values]] = {level: {} for level in LEVELS}
-    for (method, normalisation), runs in groups.items():
-        by_seed = [pd.concat(_predictions(run) for run in runs if run.seed == seed) for seed in experiment.seeds]
-        collected = {level: _collect([score(p, classes, level)["subjects"] for p in by_seed]) for level in LEVELS}
-        row: dict[str, Any] = {
-            "method": method,
-            "normalisation": normalisation,
-            "setting": runs[0].setting,
-            "selection": experiment.selection,
-        }
-        for level in LEVELS:
-            if method == "source-only":
-                reference[level][normalisation] = collected[level]
-            against = None if method == "source-only" else reference[level][normalisation]
-            row[level] = _statistics(collected[level], against)
-        rows[f"{method}/{normalisation}"] = row
-    first = [run for run in groups[("source-only", experiment.normalisation[0])] if run.seed == experiment.seeds[0]]
-    labels = pd.DataFrame({"subject": plan.windows.trials["subject"], "label": plan.labels})
+    experiment = plan.experiment
+    labelled = ~np.isnan(plan.labels).all(axis=1)
     summary = {
         "experiment": experiment.name,
-        "corpus": {"class_path": corpus.class_path, "init_args": {**corpus.init_args, "root": None}},
+        "corpus": [
+            {"class_path": corpus.class_path, "init_args": {**corpus.init_args, "root": None}}
+            for corpus in experiment.data.corpus
+        ],
+        "scale": experiment.data.scale,
         "data_fingerprint": plan.runs[0].spec["data"],
-        "target": {**experiment.data.target.model_dump(), "classes": list(plan.classes)},
         "protocol": experiment.protocol.model_dump(),
         "selection": experiment.selection,
         "subjects": len(plan.windows.people),
         "folds": len(plan.folds),
         "seeds": experiment.seeds,
-        "windows": int((plan.labels[plan.windows.table.trial] >= 0).sum()),
-        "trials": int((plan.labels >= 0).sum()),
+        "windows": int(labelled.sum()),
+        "trials": len(np.unique(plan.windows.table.trial[labelled])),
         "class_weights": experiment.trainer.class_weights,
         "trials_left_out": plan.dropped,
-        "class_priors": _priors(labels, plan.classes),
-        "chance": {"balanced_accuracy": 1 / len(plan.classes), "auroc": 0.5},
-        "trivial": {
-            kind: {level: _statistics(_trivial(first, classes, kind, level), None) for level in LEVELS}
-            for kind in TRIVIAL
-        },
-        "methods": rows,
+        "targets": {target.name: _block(plan, i, target) for i, target in enumerate(plan.targets)},
     }
     config = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(plan.folder / "config.yaml", config)
@@ -81,53 +58,95 @@ def summarise(plan: Plan) -> dict[str, Any]:
     return summary
 
 
+def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
+    """All that is said of one target: what it is, how its labels lie, and what every method makes of it."""
+    experiment, label = plan.experiment, plan.labels[:, number]
+    known = ~np.isnan(label)
+    facts = build_corpora(experiment)[0].facts(experiment.data.scale)
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in plan.runs:
+        groups.setdefault((run.method, run.normalisation), []).append(run)
+    first = [run for run in groups[("source-only", experiment.normalisation[0])] if run.seed == experiment.seeds[0]]
+    return {
+        **experiment.data.target[number].model_dump(),
+        "kind": "classes" if target.classes else "regression",
+        "classes": list(target.classes),
+        "bounds": target.bounds(facts),
+        "windows": int(known.sum()),
+        "trials": len(np.unique(plan.windows.table.trial[known])),
+        "priors": priors(target, label, plan.windows),
+        "chance": chance(target.classes),
+        "methods": _methods(plan, target, groups),
+        "trivial": {
+            kind: {level: _statistics(_trivial(first, target, kind, level), None) for level in LEVELS}
+            for kind in trivial_of(target.classes)
+        },
+    }
+
+
+def _methods(plan: Plan, target: Target, groups: dict[tuple[str, str], list[Run]]) -> dict[str, Any]:
+    """A row for each method under each normalisation, against source-only under the same."""
+    rows: dict[str, Any] = {}
+    reference: dict[tuple[str, Level], Values] = {}
+    for (method, normalisation), runs in groups.items():
+        row: dict[str, Any] = {
+            "method": method,
+            "normalisation": normalisation,
+            "setting": runs[0].setting,
+            "selection": plan.experiment.selection,
+        }
+        by_seed = [
+            pd.concat(_predictions(run, target) for run in runs if run.seed == seed) for seed in plan.experiment.seeds
+        ]
+        for level in LEVELS:
+            values = _collect([score(p, target.name, target.classes, level)["subjects"] for p in by_seed])
+            if method == "source-only":
+                reference[normalisation, level] = values
+            against = None if method == "source-only" else reference[normalisation, level]
+            row[level] = _statistics(values, against)
+        rows[f"{method}/{normalisation}"] = row
+    return rows
+
+
 def _collect(results: list[dict[str, dict[str, float | None]]]) -> Values:
-    values: Values = {metric: {} for metric in METRICS}
+    values: Values = {}
     for subjects in results:
         for person, metrics in subjects.items():
-            for metric in METRICS:
-                value = metrics[metric]
+            for metric, value in metrics.items():
+                people = values.setdefault(metric, {})
                 if value is not None:
-                    values[metric].setdefault(person, []).append(value)
+                    people.setdefault(person, []).append(value)
     return values
 
 
 def _statistics(values: Values, reference: Values | None) -> dict[str, Any]:
     """Per metric: mean over people (seeds averaged first), interval, per person, against source-only."""
     result: dict[str, Any] = {}
-    for metric in METRICS:
+    for metric in values:
         people = {person: float(np.mean(v)) for person, v in values[metric].items()}
         if not people:
             result[metric] = None
             continue
         result[metric] = {**as_dict(interval(np.array(list(people.values())))), "subjects": people}
-        if reference is not None:
-            both = [p for p in people if p in reference[metric]]
+        both = [p for p in people if reference is not None and p in reference[metric]]
+        if reference is not None and both:
+            mine = np.array([people[p] for p in both])
             other = np.array([float(np.mean(reference[metric][p])) for p in both])
-            result[metric]["vs_source_only"] = as_dict(paired(np.array([people[p] for p in both]), other))
+            result[metric]["vs_source_only"] = as_dict(paired(mine, other, metric in LOWER_IS_BETTER))
     return result
 
 
-def _predictions(run: Run) -> pd.DataFrame:
-    return pd.read_parquet(run.folder / "predictions.parquet")
+def _predictions(run: Run, target: Target) -> pd.DataFrame:
+    """What the run predicted of the target, where its label is known."""
+    columns = ["window", "trial", "subject", f"label_{target.name}", *columns_of(target.name, target.classes)]
+    predictions = pd.read_parquet(run.folder / "predictions.parquet", columns=columns)
+    return predictions[predictions[f"label_{target.name}"].notna()]
 
 
-def _trivial(runs: list[Run], classes: list[str], kind: str, level: Level) -> Values:
+def _trivial(runs: list[Run], target: Target, kind: str, level: Level) -> Values:
     """Of one run for each fold: what a predictor that looks at no signal gets on the same windows."""
     guessed = []
     for run in runs:
-        priors = np.array(json.loads((run.folder / "metrics.json").read_text())["source_priors"])
-        guessed.append(trivial(kind, _predictions(run), classes, priors, level))
-    return _collect([score(pd.concat(guessed), classes, level)["subjects"]])
-
-
-def _priors(labels: pd.DataFrame, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Share of each class among the labelled trials, overall and for each person."""
-    known = labels[labels["label"] >= 0]
-
-    def shares(part: pd.DataFrame) -> dict[str, float]:
-        counts = np.bincount(part["label"], minlength=len(classes))
-        return {name: round(float(counts[i] / counts.sum()), 4) for i, name in enumerate(classes)}
-
-    people = {str(person): shares(part) for person, part in known.groupby("subject", sort=False)}
-    return {"all": shares(known), "subjects": people}
+        source = json.loads((run.folder / "metrics.json").read_text())["source"][target.name]
+        guessed.append(trivial(kind, _predictions(run, target), target.name, target.classes, source, level))
+    return _collect([score(pd.concat(guessed), target.name, target.classes, level)["subjects"]])

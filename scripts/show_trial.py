@@ -41,9 +41,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def draw(config: Path, overrides: list[str], subject: str | None, number: int, out: Path) -> list[Path]:
     """One PNG for each stream of the trial."""
-    from experiments.data import corpora, prepared, recipes
-
     from experiments.check import check
+    from experiments.data import build_corpora, build_recipes, prepared
     from experiments.load import load
 
     experiment = check(load(config, overrides))
@@ -55,8 +54,8 @@ def draw(config: Path, overrides: list[str], subject: str | None, number: int, o
         raise UserError("--subject, --trial", f"{subject}, {number}", f"one of {people}, 1 … {len(rows)}", "choose one")
     row = int(rows[number - 1])
     facts = cache.trials.iloc[row]
-    corpus = next(c for c in corpora(experiment) if c.name == facts["corpus"])
-    chosen = {name: recipe for name, recipe in recipes(experiment).items() if recipe.input}
+    corpus = next(c for c in build_corpora(experiment) if c.name == facts["corpus"])
+    chosen = {name: recipe for name, recipe in build_recipes(experiment).items() if recipe.input}
     person = str(facts["subject"]).removeprefix(f"{corpus.name}/")
     trials = corpus.trials(person, list(dict.fromkeys(r.of for r in chosen.values())))
     trial = next(t for t in trials if not isinstance(t, UserError) and t.where == facts["where"])

@@ -1,6 +1,7 @@
 """Domain-adversarial training of neural networks (Ganin et al., JMLR 17(59), 2016)."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -53,7 +54,7 @@ class DANN(Alignment):
     def __init__(
         self,
         dim: int,
-        classes: int,
+        classes: Sequence[int],
         domains: int,
         weight: float = 1.0,
         between: Literal["subjects", "source-target"] = "subjects",

@@ -1,5 +1,6 @@
 """Metrics of each person, on windows and on trials pooled from their windows."""
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -8,40 +9,67 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score, roc_auc_score
 
 Level = Literal["window", "trial"]
-METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "auroc")
+LEVELS: tuple[Level, ...] = ("window", "trial")
+CLASSIFICATION = ("balanced_accuracy", "accuracy", "macro_f1", "auroc")
+REGRESSION = ("ccc", "pearson", "rmse", "mae")
+LOWER_IS_BETTER = frozenset({"rmse", "mae"})
 
 
-def score(predictions: pd.DataFrame, classes: list[str], level: Level) -> dict[str, Any]:
+def metrics_of(classes: Sequence[str]) -> tuple[str, ...]:
+    """Metrics of a target with these classes, none for a regression; the first is the one methods are compared by."""
+    return CLASSIFICATION if classes else REGRESSION
+
+
+def chance(classes: Sequence[str]) -> dict[str, float]:
+    """What metrics are without any relation, whatever the shares of classes; those that depend on them have none."""
+    return {"balanced_accuracy": 1 / len(classes), "auroc": 0.5} if classes else {"ccc": 0.0, "pearson": 0.0}
+
+
+def columns_of(target: str, classes: Sequence[str]) -> list[str]:
+    """Columns of a target's predictions: a probability for each class, or the value."""
+    return [f"p_{target}_{name}" for name in classes] or [f"predicted_{target}"]
+
+
+def score(predictions: pd.DataFrame, target: str, classes: Sequence[str], level: Level) -> dict[str, Any]:
     """Metrics of every person of a table of predictions, and their mean over people.
 
     Args:
-        predictions: one row per window: subject, trial, label and `p_<class>` for each class.
-        classes: their names.
-        level: `window`, or `trial`: probabilities are averaged over a trial's windows first.
+        predictions: one row per window: subject, trial, `label_<target>` and the columns of `columns_of`; rows
+            without a label are not scored.
+        classes: their names; none for a regression.
+        level: `window`, or `trial`: predictions are averaged over a trial's windows first.
 
     Returns:
         {"subjects": {person: {metric: value or None}}, "mean": {metric: value or None}}.
     """
+    known = predictions[predictions[f"label_{target}"].notna()]
     if level == "trial":
-        predictions = pool(predictions, classes)
-    probability = predictions[[f"p_{name}" for name in classes]].to_numpy(dtype=float)
-    label = predictions["label"].to_numpy(dtype=int)
-    subject = predictions["subject"].to_numpy(dtype=str)
-    subjects = {
-        str(person): person_metrics(label[subject == person], probability[subject == person])
-        for person in pd.unique(subject)
-    }
-    return {"subjects": subjects, "mean": {m: _mean([s[m] for s in subjects.values()]) for m in METRICS}}
+        known = pool(known, target, classes)
+    predicted = known[columns_of(target, classes)].to_numpy(dtype=float)
+    label = known[f"label_{target}"].to_numpy(dtype=float)
+    subject = known["subject"].to_numpy(dtype=str)
+    subjects = {}
+    for person in pd.unique(subject):
+        rows = subject == person
+        if classes:
+            subjects[str(person)] = of_classes(label[rows].astype(np.int64), predicted[rows])
+        else:
+            subjects[str(person)] = of_values(label[rows], predicted[rows, 0])
+    return {"subjects": subjects, "mean": {m: _mean([s[m] for s in subjects.values()]) for m in metrics_of(classes)}}
 
 
-def pool(predictions: pd.DataFrame, classes: list[str]) -> pd.DataFrame:
-    """One row per trial: the mean of its windows' probabilities."""
-    columns = [f"p_{name}" for name in classes]
-    keys = ["subject", "trial", "label"]
-    return predictions.groupby(keys, sort=False, as_index=False)[columns].mean()
+def pool(predictions: pd.DataFrame, target: str, classes: Sequence[str]) -> pd.DataFrame:
+    """One row per trial: the mean of its windows' predictions; of labels that change in it, the mean or the mode."""
+    columns, label = columns_of(target, classes), f"label_{target}"
+    votes = {f"vote {i}": predictions[label] == i for i in range(len(classes))}
+    kept = predictions[["subject", "trial", label, *columns]].astype({label: float}).assign(**votes)
+    pooled = kept.groupby(["subject", "trial"], sort=False, as_index=False).mean()
+    if classes:
+        pooled[label] = pooled[list(votes)].to_numpy().argmax(axis=1).astype(float)
+    return pooled.drop(columns=list(votes))
 
 
-def person_metrics(label: NDArray[np.int64], probability: NDArray[np.float64]) -> dict[str, float | None]:
+def of_classes(label: NDArray[np.int64], probability: NDArray[np.float64]) -> dict[str, float | None]:
     """Metrics of one person's (n,) labels and (n, K) probabilities.
 
     balanced_accuracy: mean recall over the classes the person has. accuracy: share correct. macro_f1: mean F1 over
@@ -62,6 +90,35 @@ def person_metrics(label: NDArray[np.int64], probability: NDArray[np.float64]) -
         "macro_f1": float(f1_score(label, predicted, average="macro", zero_division=0)),
         "auroc": float(np.mean(areas)) if areas else None,
     }
+
+
+def of_values(label: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float | None]:
+    """Metrics of one person's (n,) labels and predicted values, on their native scale.
+
+    ccc: concordance correlation (Lin 1989, Biometrics 45:255), 2 σ_xy / (σ_x² + σ_y² + (μ_x − μ_y)²) with moments
+    over n; 0 for a constant prediction. pearson: r. Neither exists where the labels are constant, nor r where the
+    prediction is. rmse, mae: root mean square and mean absolute error.
+    """
+    error = predicted - label
+    found: dict[str, float | None] = {
+        "ccc": None,
+        "pearson": None,
+        "rmse": float(np.sqrt((error**2).mean())),
+        "mae": float(np.abs(error).mean()),
+    }
+    if _constant(label):
+        return found
+    if _constant(predicted):
+        return found | {"ccc": 0.0}
+    covariance = ((label - label.mean()) * (predicted - predicted.mean())).mean()
+    found["ccc"] = float(2 * covariance / (label.var() + predicted.var() + error.mean() ** 2))
+    found["pearson"] = float(covariance / (label.std() * predicted.std()))
+    return found
+
+
+def _constant(values: NDArray[np.float64]) -> bool:
+    """Up to what averaging equal numbers in another order may do."""
+    return bool(np.ptp(values) <= 1e-9 * np.abs(values).max())
 
 
 def _mean(values: list[float | None]) -> float | None:

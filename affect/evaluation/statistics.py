@@ -53,7 +53,7 @@ class Paired:
     Args:
         difference: method − reference, mean over people, with its interval.
         p: two-sided Wilcoxon signed-rank test over people; 1 where nobody differs.
-        helped, hurt: people with a higher and with a lower value than under the reference.
+        helped, hurt: people with a better and with a worse value than under the reference.
     """
 
     difference: Interval
@@ -62,11 +62,17 @@ class Paired:
     hurt: int
 
 
-def paired(method: NDArray[np.float64], reference: NDArray[np.float64]) -> Paired:
-    """Compare (people,) values of the same people in the same order."""
+def paired(method: NDArray[np.float64], reference: NDArray[np.float64], lower_is_better: bool = False) -> Paired:
+    """Compare (people,) values of the same people in the same order.
+
+    Args:
+        lower_is_better: as for an error: who has less of it was helped.
+    """
     difference = np.round(method - reference, 12)  # seeds averaged in another order differ in the last bit
     p = float(wilcoxon(difference).pvalue) if np.any(difference != 0) else 1.0
-    return Paired(interval(difference), p, int((difference > 0).sum()), int((difference < 0).sum()))
+    more, less = int((difference > 0).sum()), int((difference < 0).sum())
+    helped, hurt = (less, more) if lower_is_better else (more, less)
+    return Paired(interval(difference), p, helped, hurt)
 
 
 def as_dict(value: Interval | Paired) -> dict[str, object]:

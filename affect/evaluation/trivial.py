@@ -1,25 +1,38 @@
 """Predictors that look at no signal: what any method must beat."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from affect.evaluation.metrics import Level
+from affect.evaluation.metrics import Level, columns_of
 
-TRIVIAL = ("majority", "class-ratio", "uniform")
+
+def trivial_of(classes: Sequence[str]) -> tuple[str, ...]:
+    """Kinds of trivial predictor of a target with these classes, none for a regression."""
+    return ("majority", "class-ratio", "uniform") if classes else ("source-mean",)
 
 
 def trivial(
-    kind: str, predictions: pd.DataFrame, classes: list[str], priors: NDArray[np.float64], level: Level = "window"
+    kind: str,
+    predictions: pd.DataFrame,
+    target: str,
+    classes: Sequence[str],
+    source: Mapping[str, float],
+    level: Level = "window",
 ) -> pd.DataFrame:
     """The table of predictions a trivial predictor would have made.
 
     Args:
         kind: `majority`: always the most frequent class of the source; `class-ratio`: a draw from the source's class
-            shares; `uniform`: a fair draw. One draw, the same in every run.
-        priors: (K,) class shares of the source windows.
+            shares; `uniform`: a fair draw; `source-mean`: the mean of the source's values. One draw, the same in
+            every run.
+        source: of the source windows: share of each class, or the `mean` of the values.
         level: whether a draw is made for each window or for each trial.
     """
+    if kind == "source-mean":
+        return predictions.assign(**{f"predicted_{target}": float(source["mean"])})
+    priors = np.array([source[name] for name in classes])
     _, first, unit = np.unique(predictions[level], return_index=True, return_inverse=True)
     count = len(first)
     if kind == "majority":
@@ -28,4 +41,4 @@ def trivial(
         shares = priors if kind == "class-ratio" else np.full(len(priors), 1 / len(priors))
         drawn = np.random.default_rng(predictions["window"].iloc[0]).choice(len(priors), size=count, p=shares)
     hard = np.eye(len(priors))[drawn][unit]
-    return predictions.assign(**{f"p_{name}": hard[:, i] for i, name in enumerate(classes)})
+    return predictions.assign(**{column: hard[:, i] for i, column in enumerate(columns_of(target, classes))})

@@ -1,14 +1,14 @@
-"""The learner: label loss on source rows, plus an alignment over source and target rows if there is one."""
+"""The learner: label losses on source rows, plus an alignment over source and target rows if there is one."""
 
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from affect.alignment.base import Alignment, AlignmentInput
 from affect.batch import Batch
+from affect.learners.label_loss import LabelLoss, label_loss
 from affect.learners.network import Network
 
 
@@ -46,7 +46,7 @@ class Adaptive(pl.LightningModule):
         self.curves: list[dict[str, float]] = []
         """What is logged, a row per epoch, kept in the checkpoint so that a resumed fit has all of them."""
         self._curve: dict[str, list[Tensor]] = {}
-        self._validated: list[Tensor] = []
+        self._validated: list[LabelLoss] = []
         self._steps = 1
 
     def on_fit_start(self) -> None:
@@ -65,12 +65,14 @@ class Adaptive(pl.LightningModule):
 
     def training_step(self, batch: Batch) -> Tensor:
         features = self.network.embed(batch)
-        logits = self.network.head(features)
-        loss, curve = self._label_loss(logits, batch)
+        outputs = self.network.head(features)
+        labels = label_loss(self.network, outputs, batch, self.label_smoothing)
+        loss = labels.loss.mean()
+        curve = self._named(labels.loss.detach(), labels.accuracy)
         if self.alignment is not None:
             progress = self.global_step / self._steps
             aligned, numbers = self.alignment(
-                AlignmentInput(features, logits, batch.label, batch.source, batch.domain, batch.weight, progress)
+                AlignmentInput(features, outputs, batch.label, batch.source, batch.domain, batch.weight, progress)
             )
             loss = loss + aligned
             curve |= numbers
@@ -95,17 +97,20 @@ class Adaptive(pl.LightningModule):
         self._validated = []
 
     def validation_step(self, batch: Batch) -> None:
-        weight = (batch.weight * (batch.source & (batch.label >= 0))).sum()
-        _, curve = self._label_loss(self.network(batch), batch)
-        self._validated.append(torch.stack([weight, *(weight * value for value in curve.values())]))
+        self._validated.append(label_loss(self.network, self.network(batch), batch, self.label_smoothing))
 
     def on_validation_epoch_end(self) -> None:
-        total, loss, accuracy = torch.stack(self._validated).sum(dim=0)  # one mean over all windows, not over batches
-        self.log_dict({"source_val/label_loss": loss / total, "source_val/label_accuracy": accuracy / total})
+        weight = torch.stack([batch.weight for batch in self._validated])
 
-    def predict_step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """(B,) window numbers and (B, classes) probabilities."""
-        return batch.window, self.network(batch).softmax(dim=1)
+        def mean(values: list[Tensor]) -> Tensor:  # over all windows, not over batches
+            return (torch.stack(values) * weight).sum(dim=0) / weight.sum(dim=0).clamp(min=1e-12)
+
+        loss, accuracy = mean([v.loss for v in self._validated]), mean([v.accuracy for v in self._validated])
+        self.log_dict({f"source_val/{name}": value for name, value in self._named(loss, accuracy).items()})
+
+    def predict_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """(B,) window numbers, and for each target (B, classes) probabilities or (B, 1) values on its own scale."""
+        return batch.window, self.network.predictions(self.network(batch))
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(
@@ -117,13 +122,11 @@ class Adaptive(pl.LightningModule):
         scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
-    def _label_loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """Weighted cross-entropy over the source rows, written without selecting rows."""
-        known = batch.source & (batch.label >= 0)
-        weight = batch.weight * known
-        label = batch.label.clamp(min=0)
-        losses = F.cross_entropy(logits, label, reduction="none", label_smoothing=self.label_smoothing)
-        total = weight.sum().clamp(min=1e-12)
-        loss = (losses * weight).sum() / total
-        accuracy = ((logits.detach().argmax(dim=1) == label) * weight).sum() / total
-        return loss, {"label_loss": loss.detach(), "label_accuracy": accuracy}
+    def _named(self, loss: Tensor, accuracy: Tensor) -> dict[str, Tensor]:
+        """(Q,) numbers by name; `label_loss` is their mean: what is minimised, and what an epoch is chosen by."""
+        numbers = {"label_loss": loss.mean()}
+        for i, (name, classes) in enumerate(self.network.targets.items()):
+            numbers[f"loss_{name}"] = loss[i]
+            if classes:
+                numbers[f"accuracy_{name}"] = accuracy[i]
+        return numbers

@@ -1,14 +1,16 @@
 """Normalisation: one affine map per trial, fitted where the fold allows, and the setting that follows from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Normalisation = Literal["none", "source", "subject", "baseline"]
+Normalisation = Literal["none", "source", "subject", "baseline", "baseline+subject"]
 """none: native units. source: z-score with source-train statistics. subject: z-score with each person's own,
-unlabelled statistics. baseline: the trial's baseline is subtracted, then source-train scale."""
+unlabelled statistics. baseline: the trial's baseline is subtracted, then source-train scale. baseline+subject: the
+trial's baseline is subtracted, then as subject. A stream without time has no baseline: for it, baseline is source and
+baseline+subject is subject."""
 
 Setting = Literal["inductive", "transductive-stats", "transductive"]
 
@@ -17,7 +19,7 @@ def setting(normalisation: Normalisation, adapts: bool) -> Setting:
     """What a method saw of the target: nothing, its unlabelled statistics, or its unlabelled windows in training."""
     if adapts:
         return "transductive"
-    return "transductive-stats" if normalisation == "subject" else "inductive"
+    return "transductive-stats" if normalisation in ("subject", "baseline+subject") else "inductive"
 
 
 @dataclass(frozen=True)
@@ -67,17 +69,20 @@ def fit(
         visible: trials whose statistics `subject` may use, each for its own person: source and target-unlabelled.
     """
     shift, scale = np.zeros_like(moments.mean), np.ones_like(moments.mean)
-    if normalisation == "source":
-        mean, deviation = moments.pool(source_train)
-        shift[:], scale[:] = mean, _inverse(deviation)
-    elif normalisation == "subject":
-        for person in np.unique(subject[visible]):
-            mean, deviation = moments.pool(visible[subject[visible] == person])
-            shift[subject == person], scale[subject == person] = mean, _inverse(deviation)
-    elif normalisation == "baseline":
+    here = moments.count > 0  # of an absent stream there is nothing to fit on
+    removes = normalisation in ("baseline", "baseline+subject") and not np.isnan(moments.baseline[here]).all()
+    if removes:
         shift[:] = moments.baseline
-        relative = Moments(moments.count, moments.mean - moments.baseline, moments.m2, moments.baseline)
-        scale[:] = _inverse(relative.pool(source_train[moments.count[source_train] > 0])[1])
+        moments = replace(moments, mean=moments.mean - moments.baseline)
+    if normalisation in ("subject", "baseline+subject"):
+        for person in np.unique(subject[visible]):
+            mean, deviation = moments.pool(visible[here[visible] & (subject[visible] == person)])
+            shift[subject == person] += mean
+            scale[subject == person] = _inverse(deviation)
+    elif normalisation in ("source", "baseline"):
+        mean, deviation = moments.pool(source_train[here[source_train]])
+        shift += 0.0 if removes else mean
+        scale[:] = _inverse(deviation)
     return Affine(shift.astype(np.float32), scale.astype(np.float32))
 
 

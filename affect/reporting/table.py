@@ -2,47 +2,72 @@
 
 from typing import Any
 
-_COLUMNS = ("balanced_accuracy", "accuracy", "macro_f1", "auroc")
+from affect.reporting.priors import of_one
+
+_COLUMNS = {
+    "classes": ("balanced_accuracy", "accuracy", "macro_f1", "auroc"),
+    "regression": ("ccc", "pearson", "rmse", "mae"),
+}
+_HEADS = {
+    "balanced_accuracy": "balanced accuracy",
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "auroc": "AUROC",
+    "ccc": "CCC",
+    "pearson": "r",
+    "rmse": "RMSE",
+    "mae": "MAE",
+}
 
 
 def table(summary: dict[str, Any]) -> str:
-    """Methods as rows; balanced accuracy with interval and test against source-only, the other metrics beside it."""
-    target = summary["target"]
-    priors = ", ".join(f"{name} {share:.2f}" for name, share in summary["class_priors"]["all"].items())
-    chance = summary["chance"]["balanced_accuracy"]
+    """A block for each target: methods as rows, the first metric with its interval and its test against source-only."""
     lines = [
-        f"{summary['experiment']}: {target['init_args']['rating']} ({priors}) · {_name(summary['protocol'])}"
-        f" · {summary['subjects']} people, {summary['trials']} trials, {summary['windows']} windows"
+        f"{summary['experiment']} · {_name(summary['protocol'])} · {summary['subjects']} people, {_counts(summary)}"
         f" · seeds {summary['seeds']} · selection: {summary['selection']}",
-        f"mean over people, [95 % bootstrap interval over people]; chance (balanced accuracy, AUROC)"
-        f" {chance:.3f}, {summary['chance']['auroc']:.3f}",
+        "mean over people, [95 % bootstrap interval over people]",
         "people train each other's models: near chance these intervals are too narrow",
-        "",
     ]
-    header = ["method", "normalisation", "setting", "balanced accuracy", "per trial", "accuracy", "macro-F1", "AUROC"]
-    header += ["Δ source-only", "p", "helped/hurt"]
-    methods = [
-        [r["method"], r["normalisation"], r["setting"], *_cells(r), *_against(r)] for r in summary["methods"].values()
-    ]
-    trivial = [[kind, "–", "no signal", *_cells(r), "", "", ""] for kind, r in summary["trivial"].items()]
-    lines += _aligned([header, *methods, *trivial])
+    for name, block in summary["targets"].items():
+        lines += ["", _headline(name, block, summary), *_rows(block)]
     if summary["trials_left_out"]:
         lines.append(f"\n{len(summary['trials_left_out'])} trials left out: see summary.json")
     return "\n".join(lines)
 
 
-def _cells(row: dict[str, Any]) -> list[str]:
-    window, trial = row["window"], row["trial"]
-    first = window["balanced_accuracy"]
-    return [
-        f"{first['mean']:.3f} [{first['low']:.3f}, {first['high']:.3f}]",
-        _mean(trial["balanced_accuracy"]),
-        *(_mean(window[metric]) for metric in _COLUMNS[1:]),
+def _headline(name: str, block: dict[str, Any], summary: dict[str, Any]) -> str:
+    """What is predicted, how its labels lie, what chance is; how much is labelled where that is not all."""
+    known = of_one(block["priors"]["all"], block["classes"])
+    scale = f"; scale {block['bounds'][0]:g} to {block['bounds'][1]:g}" if block["bounds"] else ""
+    chance = ", ".join(f"{_HEADS[metric]} {value:.3f}" for metric, value in block["chance"].items())
+    fewer = f" · {_counts(block)}" if _counts(block) != _counts(summary) else ""
+    return f"{name} ({known}{scale}){fewer} · chance: {chance}"
+
+
+def _counts(facts: dict[str, Any]) -> str:
+    return f"{facts['trials']} trials, {facts['windows']} windows"
+
+
+def _rows(block: dict[str, Any]) -> list[str]:
+    first, *others = _COLUMNS[block["kind"]]
+    header = ["method", "normalisation", "setting", _HEADS[first], "per trial", *(_HEADS[metric] for metric in others)]
+    header += ["Δ source-only", "p", "helped/hurt"]
+    methods = [
+        [r["method"], r["normalisation"], r["setting"], *_cells(r, first, others), *_against(r["window"][first])]
+        for r in block["methods"].values()
     ]
+    trivial = [[kind, "–", "no signal", *_cells(r, first, others), "", "", ""] for kind, r in block["trivial"].items()]
+    return _aligned([header, *methods, *trivial])
 
 
-def _against(row: dict[str, Any]) -> list[str]:
-    comparison = row["window"]["balanced_accuracy"].get("vs_source_only")
+def _cells(row: dict[str, Any], first: str, others: list[str]) -> list[str]:
+    found = row["window"][first]
+    interval = "–" if found is None else f"{found['mean']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+    return [interval, _mean(row["trial"][first]), *(_mean(row["window"][metric]) for metric in others)]
+
+
+def _against(statistic: dict[str, Any] | None) -> list[str]:
+    comparison = (statistic or {}).get("vs_source_only")
     if comparison is None:
         return ["", "", ""]
     difference = comparison["difference"]

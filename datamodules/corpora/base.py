@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from affect.batch import Signal, Video
 from affect.errors import UserError
 
-
 Source = Signal | Video | Callable[[], Signal | Video]
 """A stream of a trial: at hand, decoded frame by frame, or read when called (so that a broken file costs its stream
 alone)."""
@@ -39,6 +38,19 @@ class Trial:
     group: Mapping[str, float | str] = field(default_factory=dict)
 
 
+Scale = tuple[float, float] | tuple[str, ...]
+"""(lowest, highest) of a numeric rating, or the names of its classes."""
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What can be asked of a corpus, ratings on the experiment's scale."""
+
+    name: str
+    streams: tuple[str, ...]
+    ratings: Mapping[str, Scale]
+
+
 class Corpus(ABC):
     """A dataset in its official layout. To add one: subclass this in one file and write its stand-in.
 
@@ -49,7 +61,7 @@ class Corpus(ABC):
 
     name: ClassVar[str]
     streams: ClassVar[tuple[str, ...]]
-    ratings: ClassVar[Mapping[str, tuple[float, float] | tuple[str, ...]]]
+    ratings: ClassVar[Mapping[str, Scale]]
     """Rating → (lowest, highest) of its scale, or the names of its classes."""
     baseline_seconds: ClassVar[float] = 0.0
 
@@ -122,6 +134,11 @@ class Corpus(ABC):
         A trial that cannot be read is yielded as its error: whoever asked decides whether to go on without it. What
         spoils the whole person is raised.
         """
+
+    def facts(self, scale: tuple[float, float] | None = None) -> CorpusFacts:
+        """What can be asked of it, numeric ratings mapped to `scale` if one is given."""
+        ratings = {n: own if scale is None or isinstance(own[0], str) else scale for n, own in self.ratings.items()}
+        return CorpusFacts(self.name, tuple(self.streams), ratings)
 
     def settings(self) -> dict[str, Any]:
         """What beside the files decides what is read, as plain data: part of the cache's key."""

@@ -27,14 +27,17 @@ def read_table(path: Path, columns: Sequence[str], expected: str | None = None) 
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
         separator = max(",;\t", key=head.count)
-        table = pd.read_csv(path, sep=separator, encoding="utf-8-sig", dtype=str, skipinitialspace=True, index_col=False)
+        table = pd.read_csv(
+            path, sep=separator, encoding="utf-8-sig", dtype=str, skipinitialspace=True, index_col=False
+        )
     except Exception as error:  # the decoder and the parser raise each their own
         raise UserError(path, f"not a table ({error})", expected, AGAIN) from error
     table.columns = table.columns.str.strip().str.lower()
     if absent := [c for c in columns if c not in table.columns]:
         raise UserError(path, f"no column {absent} among {list(table.columns)[:20]}", expected, AGAIN)
     table = table.dropna(subset=columns[0]).apply(lambda column: column.str.strip())
-    return table.reset_index(drop=True)
+    tidy: pd.DataFrame = table.reset_index(drop=True)
+    return tidy
 
 
 def numbers(table: pd.DataFrame, columns: Sequence[str], path: Path) -> pd.DataFrame:

@@ -42,15 +42,15 @@ class StandInLondonFaces(LondonFaces):
         self.write = partial(
             write_london_faces, people=people, size=size, strength=float(strength), shift=float(shift), seed=seed
         )
-        self.facts = {"version": VERSION, **self.write.keywords}
+        self.invented = {"version": VERSION, **self.write.keywords}
         self.folder = Path(root).expanduser()
-        super().__init__(str(folder_of(self.folder, self.name, self.facts)))
+        super().__init__(str(folder_of(self.folder, self.name, self.invented)))
 
     def check(self) -> None:
         """Nothing can be amiss yet: the folder is written when first asked for."""
 
     def ensure(self) -> None:
-        write_once(self.folder, self.name, self.facts, self.write)
+        write_once(self.folder, self.name, self.invented, self.write)
 
 
 def write_london_faces(

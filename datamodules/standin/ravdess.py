@@ -129,4 +129,5 @@ def _action_units(
     share = 0.6 * level + 0.15 * rng.standard_normal(level.shape)
     columns = [numbers.index(int(name[2:4])) for name in ACTION_UNITS]
     graded = [name.endswith("_r") for name in ACTION_UNITS]
-    return np.where(graded, np.clip(level, 0, 5)[:, columns], np.clip(share, 0, 1)[:, columns])
+    units: NDArray[np.float64] = np.where(graded, np.clip(level, 0, 5)[:, columns], np.clip(share, 0, 1)[:, columns])
+    return units

@@ -15,10 +15,10 @@ def _inputs(features: Tensor, source: Tensor, domain: Tensor, progress: float = 
     return AlignmentInput(
         features=features,
         logits=torch.zeros(rows, 2),
-        label=torch.zeros(rows, dtype=torch.long),
+        label=torch.zeros(rows, 1),
         source=source,
         domain=domain,
-        weight=torch.ones(rows),
+        weight=torch.ones(rows, 1),
         progress=progress,
     )
 
@@ -57,17 +57,17 @@ def test_reversal_is_identity_forward_and_transformable_by_vmap() -> None:
 
 def test_lambda_follows_the_paper() -> None:
     """λ_p = 2 / (1 + e^(−10 p)) − 1, times the weight."""
-    dann = DANN(4, 2, 3, weight=0.5)
+    dann = DANN(4, (2,), 3, weight=0.5)
     assert dann.strength(0.0) == 0.0
     for progress in (0.1, 0.5, 1.0):
         assert dann.strength(progress) == pytest.approx(0.5 * (2 / (1 + math.exp(-10 * progress)) - 1))
-    assert DANN(4, 2, 3, weight=0.5, schedule="constant").strength(0.0) == 0.5
+    assert DANN(4, (2,), 3, weight=0.5, schedule="constant").strength(0.0) == 0.5
 
 
 def test_lambda_scales_the_encoder_gradient_and_not_the_domain_head() -> None:
     """Halving λ halves what the encoder gets and leaves the head's gradient as it is."""
     torch.manual_seed(0)
-    dann = DANN(4, 2, 3, schedule="constant", between="subjects")
+    dann = DANN(4, (2,), 3, schedule="constant", between="subjects")
     domain = torch.tensor([0, 1, 2, 2, 0, 1])
     source, features = domain < 2, torch.randn(6, 4)
     seen = []
@@ -84,7 +84,7 @@ def test_lambda_scales_the_encoder_gradient_and_not_the_domain_head() -> None:
 @pytest.mark.parametrize(("between", "size"), [("subjects", 3), ("source-target", 2)])
 def test_domains_and_chance(between: str, size: int) -> None:
     """K + 1 domains or two; chance is the share of the most frequent one in the batch."""
-    dann = DANN(4, 2, 3, between=between)  # type: ignore[arg-type]
+    dann = DANN(4, (2,), 3, between=between)  # type: ignore[arg-type]
     domain = torch.tensor([0, 1, 2, 2, 2, 2])
     logits = dann.head(torch.zeros(6, 4))
     _, numbers = dann(_inputs(torch.randn(6, 4), domain < 2, domain))
@@ -111,7 +111,7 @@ def _train(frozen: bool, seed: int) -> tuple[float, float]:
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     encoder = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 16))
-    head, dann = nn.Linear(16, 2), DANN(16, 2, 2, weight=0.3, between="source-target", hidden=64)
+    head, dann = nn.Linear(16, 2), DANN(16, (2,), 2, weight=0.3, between="source-target", hidden=64)
     trained = [*head.parameters(), *dann.parameters(), *([] if frozen else encoder.parameters())]
     steps = 800
     optimizer = torch.optim.Adam(trained, lr=3e-3, betas=(0.5, 0.999))

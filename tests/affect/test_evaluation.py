@@ -1,6 +1,4 @@
-"""Metrics, statistics and their table: by hand, and against sklearn and scipy."""
-
-from typing import Any
+"""Metrics of classes, statistics and trivial predictors: by hand, and against sklearn and scipy."""
 
 import numpy as np
 import pandas as pd
@@ -11,10 +9,9 @@ from numpy.typing import NDArray
 from scipy.stats import wilcoxon
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
-from affect.evaluation.metrics import METRICS, person_metrics, pool, score
+from affect.evaluation.metrics import CLASSIFICATION, of_classes, pool, score
 from affect.evaluation.statistics import as_dict, interval, paired
-from affect.evaluation.trivial import TRIVIAL, trivial
-from affect.reporting.table import table
+from affect.evaluation.trivial import trivial, trivial_of
 
 Array = NDArray[np.float64]
 quick = settings(max_examples=50, deadline=None)
@@ -28,7 +25,7 @@ def hard(*classes: int, of: int) -> Array:
 def test_metrics_of_a_person_by_hand() -> None:
     """Of four classes the person has three, and one more is predicted: recalls 1/2, 1, 0."""
     label = np.array([0, 0, 1, 2])
-    found = person_metrics(label, hard(0, 3, 1, 1, of=4))
+    found = of_classes(label, hard(0, 3, 1, 1, of=4))
     assert found["balanced_accuracy"] == pytest.approx((1 / 2 + 1 + 0) / 3)
     assert found["accuracy"] == pytest.approx(2 / 4)
     # F1: 2/3 of class 0, 2/3 of 1, 0 of 2, which is missed, and 0 of 3, which is only predicted
@@ -36,19 +33,19 @@ def test_metrics_of_a_person_by_hand() -> None:
 
 
 def test_macro_f1_leaves_out_classes_that_nobody_names() -> None:
-    assert person_metrics(np.array([0, 0, 2]), hard(0, 0, 2, of=8))["macro_f1"] == 1.0
+    assert of_classes(np.array([0, 0, 2]), hard(0, 0, 2, of=8))["macro_f1"] == 1.0
 
 
 def test_a_person_of_one_class_has_no_auroc() -> None:
-    found = person_metrics(np.array([1, 1, 1]), np.array([[0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]))
+    found = of_classes(np.array([1, 1, 1]), np.array([[0.2, 0.8], [0.6, 0.4], [0.3, 0.7]]))
     assert found["auroc"] is None
     assert found["balanced_accuracy"] == found["accuracy"] == pytest.approx(2 / 3)
-    assert person_metrics(np.array([1]), hard(1, of=3))["auroc"] is None
+    assert of_classes(np.array([1]), hard(1, of=3))["auroc"] is None
 
 
 def test_auroc_of_two_classes_is_that_of_the_second() -> None:
     label, high = np.array([0, 1, 0, 1]), np.array([0.1, 0.4, 0.5, 0.9])
-    found = person_metrics(label, np.stack([1 - high, high], axis=1))
+    found = of_classes(label, np.stack([1 - high, high], axis=1))
     assert found["auroc"] == pytest.approx(3 / 4)  # of the four pairs, one stands the wrong way round
 
 
@@ -67,8 +64,8 @@ def people(draw: st.DrawFn) -> tuple[NDArray[np.int64], Array, int]:
 def test_metrics_are_sklearns(person: tuple[NDArray[np.int64], Array, int]) -> None:
     label, probability, classes = person
     predicted, has = probability.argmax(axis=1), np.unique(label)
-    found = person_metrics(label, probability)
-    assert set(found) == set(METRICS)
+    found = of_classes(label, probability)
+    assert set(found) == set(CLASSIFICATION)
     assert found["accuracy"] == pytest.approx(accuracy_score(label, predicted))
     assert found["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(label, predicted))
     named = np.union1d(label, predicted)
@@ -85,9 +82,9 @@ def test_metrics_are_sklearns(person: tuple[NDArray[np.int64], Array, int]) -> N
 
 
 def predictions(rows: list[tuple[str, int, int, float]]) -> pd.DataFrame:
-    """From (subject, trial, label, probability of `high`)."""
-    frame = pd.DataFrame(rows, columns=["subject", "trial", "label", "p_high"])
-    return frame.assign(p_low=1 - frame["p_high"], window=np.arange(len(frame)))
+    """From (subject, trial, label, probability of `high`) of the target `v`."""
+    frame = pd.DataFrame(rows, columns=["subject", "trial", "label_v", "p_v_high"])
+    return frame.assign(p_v_low=1 - frame["p_v_high"], window=np.arange(len(frame)))
 
 
 WINDOWS = predictions(
@@ -101,19 +98,19 @@ WINDOWS = predictions(
 
 
 def test_a_trial_is_the_mean_of_its_windows() -> None:
-    pooled = pool(WINDOWS, ["low", "high"])
-    assert pooled[["subject", "trial", "label"]].to_numpy().tolist() == [
+    pooled = pool(WINDOWS, "v", ["low", "high"])
+    assert pooled[["subject", "trial", "label_v"]].to_numpy().tolist() == [
         ["s2", 0, 1],
         ["s2", 1, 0],
         ["s1", 2, 1],
         ["s1", 3, 1],
     ]
-    np.testing.assert_allclose(pooled["p_high"], [1.7 / 3, 0.15, 0.35, 0.8])
-    np.testing.assert_allclose(pooled["p_low"] + pooled["p_high"], 1)
+    np.testing.assert_allclose(pooled["p_v_high"], [1.7 / 3, 0.15, 0.35, 0.8])
+    np.testing.assert_allclose(pooled["p_v_low"] + pooled["p_v_high"], 1)
 
 
 def test_scores_are_made_per_person_and_averaged_over_people() -> None:
-    by_window, by_trial = (score(WINDOWS, ["low", "high"], level) for level in ("window", "trial"))
+    by_window, by_trial = (score(WINDOWS, "v", ["low", "high"], level) for level in ("window", "trial"))
     assert {p: m["accuracy"] for p, m in by_window["subjects"].items()} == {"s2": 3 / 5, "s1": 1 / 3}
     assert by_window["mean"]["accuracy"] == pytest.approx((3 / 5 + 1 / 3) / 2)
     assert {p: m["accuracy"] for p, m in by_trial["subjects"].items()} == {"s2": 1.0, "s1": 0.5}
@@ -122,15 +119,33 @@ def test_scores_are_made_per_person_and_averaged_over_people() -> None:
 
 
 def test_a_mean_that_nobody_has_is_none() -> None:
-    assert score(WINDOWS[WINDOWS["subject"] == "s1"], ["low", "high"], "window")["mean"]["auroc"] is None
+    assert score(WINDOWS[WINDOWS["subject"] == "s1"], "v", ["low", "high"], "window")["mean"]["auroc"] is None
 
 
 def test_the_order_of_windows_changes_no_score() -> None:
     shuffled = WINDOWS.sample(frac=1, random_state=0)
     for level in ("window", "trial"):
-        one, two = (score(frame, ["low", "high"], level)["subjects"] for frame in (WINDOWS, shuffled))
+        one, two = (score(frame, "v", ["low", "high"], level)["subjects"] for frame in (WINDOWS, shuffled))
         for person in one:
             assert two[person] == pytest.approx(one[person])
+
+
+def test_windows_without_a_label_are_not_scored() -> None:
+    unknown = WINDOWS.assign(label_v=WINDOWS["label_v"].where(WINDOWS["trial"] != 1))
+    found = score(unknown, "v", ["low", "high"], "window")["subjects"]
+    assert found["s2"]["accuracy"] == 1 / 3
+    nobody = WINDOWS.assign(label_v=WINDOWS["label_v"].where(WINDOWS["subject"] == "s1"))
+    assert set(score(nobody, "v", ["low", "high"], "trial")["subjects"]) == {"s1"}
+
+
+def test_a_trial_whose_label_changes_has_the_most_frequent_one() -> None:
+    """As classes of a continuous annotation do; a tie goes to the lower class."""
+    changing = predictions(
+        [("s1", 0, 1, 0.9), ("s1", 0, 1, 0.5), ("s1", 0, 0, 0.1), ("s1", 1, 1, 0.9), ("s1", 1, 0, 0)]
+    )
+    pooled = pool(changing, "v", ["low", "high"])
+    assert pooled["label_v"].tolist() == [1, 0]
+    np.testing.assert_allclose(pooled["p_v_high"], [0.5, 0.45])
 
 
 shares = st.lists(st.integers(0, 20).map(lambda n: n / 20), min_size=1, max_size=32)
@@ -196,6 +211,14 @@ def test_five_people_all_helped_have_the_p_of_two_in_thirty_two() -> None:
     assert found.difference.low > 0
 
 
+def test_less_of_an_error_helps() -> None:
+    lower, higher = np.array([0.5, 0.6, 0.4]), np.array([0.7, 0.8, 0.3])
+    found = paired(lower, higher, lower_is_better=True)
+    assert (found.helped, found.hurt) == (2, 1)
+    assert found.difference.mean < 0
+    assert paired(lower, higher).helped == 1
+
+
 def test_where_nobody_differs_p_is_one() -> None:
     found = paired(np.full(6, 0.6), np.full(6, 0.6))
     assert (found.p, found.helped, found.hurt) == (1.0, 0, 0)
@@ -221,8 +244,9 @@ def test_statistics_become_plain_data() -> None:
 CLASSES = ["low", "middle", "high"]
 
 
-COLUMNS = [f"p_{name}" for name in CLASSES]
-PRIORS = np.array([0.2, 0.5, 0.3])
+COLUMNS = [f"p_v_{name}" for name in CLASSES]
+PRIORS = [0.2, 0.5, 0.3]
+SOURCE = dict(zip(CLASSES, PRIORS, strict=True))
 
 
 @pytest.fixture
@@ -230,89 +254,27 @@ def many() -> pd.DataFrame:
     generator = np.random.default_rng(0)
     probability = pd.DataFrame(generator.dirichlet(np.ones(3), 9000), columns=COLUMNS)
     label, window = generator.integers(0, 3, 9000), np.arange(9000)
-    return probability.assign(subject="s1", trial=window // 3, window=window, label=label)
+    return probability.assign(subject="s1", trial=window // 3, window=window, label_v=label)
 
 
 @pytest.mark.parametrize(
     ("kind", "expected"), [("majority", [0, 1, 0]), ("class-ratio", PRIORS), ("uniform", [1 / 3] * 3)]
 )
 def test_trivial_predictors_name_classes_in_their_shares(kind: str, expected: list[float], many: pd.DataFrame) -> None:
-    found = trivial(kind, many, CLASSES, PRIORS)
+    found = trivial(kind, many, "v", CLASSES, SOURCE)
     guessed = found[COLUMNS].to_numpy()
     assert ((guessed == 0) | (guessed == 1)).all()
     np.testing.assert_array_equal(guessed.sum(axis=1), 1)
     np.testing.assert_allclose(guessed.mean(axis=0), expected, atol=0.02)
     pd.testing.assert_frame_equal(found.drop(columns=COLUMNS), many.drop(columns=COLUMNS))
-    assert score(found, CLASSES, "window")["mean"]["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.02)
+    assert score(found, "v", CLASSES, "window")["mean"]["balanced_accuracy"] == pytest.approx(1 / 3, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", TRIVIAL)
+@pytest.mark.parametrize("kind", trivial_of(CLASSES))
 def test_trivial_predictors_look_at_neither_labels_nor_predictions(kind: str, many: pd.DataFrame) -> None:
-    other = many.assign(label=0, p_low=0.0, p_middle=0.0, p_high=1.0)
-    one, two = (trivial(kind, frame, CLASSES, PRIORS)[COLUMNS] for frame in (many, other))
+    other = many.assign(label_v=0, p_v_low=0.0, p_v_middle=0.0, p_v_high=1.0)
+    one, two = (trivial(kind, frame, "v", CLASSES, SOURCE)[COLUMNS] for frame in (many, other))
     pd.testing.assert_frame_equal(one, two)
-
-
-def statistic(mean: float, **more: Any) -> dict[str, Any]:
-    return {"mean": mean, "low": mean - 0.05, "high": mean + 0.05, "sd": 0.1, "people": 4, "subjects": {}, **more}
-
-
-def level(mean: float, auroc: float | None, **more: Any) -> dict[str, Any]:
-    return {
-        "balanced_accuracy": statistic(mean, **more),
-        "accuracy": statistic(mean + 0.01),
-        "macro_f1": statistic(mean - 0.01),
-        "auroc": None if auroc is None else statistic(auroc),
-    }
-
-
-def summary() -> dict[str, Any]:
-    against = {"difference": statistic(0.04), "p": 0.125, "helped": 3, "hurt": 1}
-    return {
-        "experiment": "example",
-        "target": {"class_path": "datamodules.targets.Threshold", "init_args": {"rating": "valence", "above": 5.0}},
-        "protocol": {"class_path": "datamodules.protocols.LeaveOneSubjectOut", "init_args": {}},
-        "class_priors": {"all": {"low": 0.4375, "high": 0.5625}, "subjects": {}},
-        "chance": {"balanced_accuracy": 0.5, "auroc": 0.5},
-        "selection": "last",
-        "subjects": 4,
-        "trials": 16,
-        "windows": 160,
-        "seeds": [0, 1],
-        "trials_left_out": [],
-        "methods": {
-            "source-only/source": {
-                **{"method": "source-only", "normalisation": "source", "setting": "inductive"},
-                **{"window": level(0.6, 0.65), "trial": level(0.64, 0.7)},
-            },
-            "dann/source": {
-                **{"method": "dann", "normalisation": "source", "setting": "transductive"},
-                **{"window": level(0.64, None, vs_source_only=against), "trial": level(0.7, None)},
-            },
-        },
-        "trivial": {"majority": {"window": level(0.5, 0.5), "trial": level(0.5, 0.5)}},
-    }
-
-
-TABLE = """\
-example: valence (low 0.44, high 0.56) · LeaveOneSubjectOut · 4 people, 16 trials, 160 windows · seeds [0, 1] · selection: last
-mean over people, [95 % bootstrap interval over people]; chance (balanced accuracy, AUROC) 0.500, 0.500
-people train each other's models: near chance these intervals are too narrow
-
-method       normalisation  setting       balanced accuracy     per trial  accuracy  macro-F1  AUROC  Δ source-only            p      helped/hurt
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
-source-only  source         inductive     0.600 [0.550, 0.650]  0.640      0.610     0.590     0.650
-dann         source         transductive  0.640 [0.590, 0.690]  0.700      0.650     0.630     –      +0.040 [-0.010, +0.090]  0.125  3/1
-majority     –              no signal     0.500 [0.450, 0.550]  0.500      0.510     0.490     0.500"""  # noqa: E501
-
-
-def test_the_table_prints_what_the_summary_holds() -> None:
-    assert table(summary()) == TABLE
-
-
-def test_the_table_says_that_trials_were_left_out() -> None:
-    printed = table({**summary(), "trials_left_out": ["s1, trial 3: NaN", "s2, trial 1: NaN"]})
-    assert printed == TABLE + "\n\n2 trials left out: see summary.json"
 
 
 @pytest.mark.parametrize(("people", "least", "most"), [(8, 0.25, 0.45), (24, 0.17, 0.35)])

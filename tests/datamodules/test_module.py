@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from affect.batch import Batch, Signal
 from affect.preprocessing import DifferentialEntropy
-from datamodules.cache import prepare
+from affect.preprocessing.normalisation import Normalisation
+from datamodules.cache import Recipe, Windowing, prepare
 from datamodules.corpora.base import Corpus, Trial
 from datamodules.module import EpochOrder, FoldData
 from datamodules.protocols import Fold, LeaveOneSubjectOut, WithinSubject
@@ -63,8 +64,9 @@ class Group(Corpus):
 
 
 def windows_of(folder: Path, loud: Loud | None = None, **features: Any) -> WindowSet:
-    cache = prepare(Group(folder / "corpus", loud or {}), {"eeg": [], "eda": []}, folder / "cache")
-    return WindowSet(cache, cut(cache, 1.0, 0.5), {"eeg": None, "eda": None, **features})
+    recipes = {name: Recipe(name, features=features.get(name)) for name in ("eeg", "eda")}
+    cache = prepare([Group(folder / "corpus", loud or {})], recipes, Windowing(1.0, 0.5), folder / "cache", workers=1)
+    return WindowSet(cache, cut(cache))
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +74,19 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> WindowSet:
     return windows_of(tmp_path_factory.mktemp("group"))
 
 
-LABELS = np.random.default_rng(0).integers(0, CLASSES, PEOPLE * TRIALS)
-LABELS[[5, 12]] = -1  # not rated
+GENERATOR = np.random.default_rng(0)
+OF_TRIALS = np.stack(
+    [GENERATOR.integers(0, CLASSES, PEOPLE * TRIALS), GENERATOR.uniform(1, 9, PEOPLE * TRIALS)], axis=1
+)
+OF_TRIALS[[5, 12], 0] = np.nan  # not rated
+OF_TRIALS[[12, 17], 1] = np.nan
+
+
+def labels_of(windows: WindowSet, of_trials: NDArray[np.float64] = OF_TRIALS) -> NDArray[np.float32]:
+    """(n_windows, 2): a class, the same in all of a trial, and a value that moves in it."""
+    labels = of_trials[windows.table.trial]
+    labels[:, 1] += 0.1 * windows.table.number
+    return labels.astype(np.float32)
 
 
 def folds(windows: WindowSet) -> list[Fold]:
@@ -81,7 +94,8 @@ def folds(windows: WindowSet) -> list[Fold]:
 
 
 def data_of(windows: WindowSet, fold: Fold, **settings: Any) -> FoldData:
-    return FoldData(windows, LABELS, CLASSES, fold, **{"batch_size": 16, **settings})
+    labels = settings.pop("labels", labels_of(windows))
+    return FoldData(windows, labels, (CLASSES, 0), fold, **{"batch_size": 16, **settings})
 
 
 def batches(data: FoldData, epoch: int = 0) -> list[Batch]:
@@ -103,20 +117,23 @@ def test_no_target_label_is_in_any_batch(windows: WindowSet, adapts: bool) -> No
         for batch in handed_out:
             target = torch.isin(batch.trial, torch.from_numpy(fold.target_test))
             assert torch.equal(batch.source, ~target)
-            assert (batch.label[target] == -1).all()
-            assert torch.equal(batch.label[~target], torch.from_numpy(LABELS)[batch.trial[~target]])
+            assert batch.label[target].isnan().all()
+            assert not batch.weight[target].any()
+            np.testing.assert_array_equal(batch.label[~target], labels_of(windows)[batch.window[~target].numpy()])
+            np.testing.assert_array_equal(batch.weight[~target] > 0, ~batch.label[~target].isnan())
 
 
 @pytest.mark.parametrize("adapts", [False, True])
 def test_target_labels_change_nothing_that_is_handed_out(windows: WindowSet, adapts: bool) -> None:
     fold = folds(windows)[1]
-    other = LABELS.copy()
-    other[fold.target_test] = (other[fold.target_test].clip(0) + 1) % CLASSES
+    other = OF_TRIALS.copy()
+    other[fold.target_test] = np.array([1.0, 9.0]) - other[fold.target_test][:, ::-1]
     one = data_of(windows, fold, adapts=adapts)
-    two = FoldData(windows, other, CLASSES, fold, batch_size=16, adapts=adapts)
+    two = data_of(windows, fold, adapts=adapts, labels=labels_of(windows, other))
+    assert (one.centre, one.spread) == (two.centre, two.spread)
     for a, b in zip(batches(one), batches(two), strict=True):
         for name in ("label", "source", "domain", "weight", "window", "trial", "subject", "present"):
-            assert torch.equal(getattr(a, name), getattr(b, name))
+            assert torch.equal(getattr(a, name).nan_to_num(99), getattr(b, name).nan_to_num(99))
         assert all(torch.equal(a.streams[name], b.streams[name]) for name in a.streams)
 
 
@@ -126,7 +143,8 @@ def test_training_and_validation_hold_source_trials_only(windows: WindowSet) -> 
         trained = {int(t) for batch in batches(data) for t in batch.trial}
         validated = {int(t) for batch in data.val_dataloader() for t in batch.trial}
         tested = {int(t) for batch in data.predict_dataloader() for t in batch.trial}
-        known = set(np.flatnonzero(LABELS >= 0).tolist())
+        known = set(np.flatnonzero(~np.isnan(OF_TRIALS).all(axis=1)).tolist())  # one target is enough
+        assert len(known) == len(OF_TRIALS) - 1
         assert trained == set(fold.source_train.tolist()) & known
         assert validated == set(fold.source_val.tolist()) & known
         assert tested == set(fold.target_test.tolist()) & known
@@ -249,22 +267,36 @@ def test_every_class_weighs_the_same(windows: WindowSet) -> None:
     for fold in folds(windows):
         data = data_of(windows, fold)
         batch = data.gather(data.source_train)
-        shares = [float(batch.weight[batch.label == c].sum()) for c in range(CLASSES)]
-        np.testing.assert_allclose(shares, len(batch.label) / CLASSES, rtol=1e-4)
-        np.testing.assert_array_equal(data.priors, np.bincount(batch.label, minlength=CLASSES))
+        known = batch.label[~batch.label[:, 0].isnan(), 0]
+        shares = [float(batch.weight[batch.label[:, 0] == c, 0].sum()) for c in range(CLASSES)]
+        np.testing.assert_allclose(shares, len(known) / CLASSES, rtol=1e-4)
+        np.testing.assert_array_equal(data.priors[0], np.bincount(known.long(), minlength=CLASSES))
+        np.testing.assert_array_equal(batch.weight[:, 1], ~batch.label[:, 1].isnan())  # values are not balanced
+        plain = data_of(windows, fold, balanced=False).gather(data.source_train)
+        np.testing.assert_array_equal(plain.weight, ~plain.label.isnan())
 
 
 def test_a_class_that_is_not_there_takes_no_weight(windows: WindowSet) -> None:
-    data = FoldData(windows, np.where(LABELS == 2, 0, LABELS), CLASSES, folds(windows)[0])
+    labels = np.where(OF_TRIALS == 2, 0, OF_TRIALS)
+    data = data_of(windows, folds(windows)[0], labels=labels_of(windows, labels))
     batch = data.gather(data.source_train)
-    shares = [float(batch.weight[batch.label == c].sum()) for c in range(2)]
-    np.testing.assert_allclose(shares, len(batch.label) / 2, rtol=1e-4)
+    known = int((~batch.label[:, 0].isnan()).sum())
+    shares = [float(batch.weight[batch.label[:, 0] == c, 0].sum()) for c in range(2)]
+    np.testing.assert_allclose(shares, known / 2, rtol=1e-4)
+
+
+def test_values_are_measured_on_source_train(windows: WindowSet) -> None:
+    for fold in folds(windows):
+        data = data_of(windows, fold)
+        known = labels_of(windows)[windows.table.of_trials(fold.source_train), 1].astype(float)
+        assert data.centre == [0.0, pytest.approx(np.nanmean(known))]
+        assert data.spread == [1.0, pytest.approx(np.nanstd(known))]
 
 
 FEATURES = {"eeg": DifferentialEntropy({"low": (2, 8), "high": (8, 15)})}
 
 
-@pytest.mark.parametrize("normalisation", ["none", "source", "subject", "baseline"])
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
 @pytest.mark.parametrize("features", [{}, FEATURES])
 def test_target_signals_change_nothing_in_source_rows(
     tmp_path: Path, normalisation: Any, features: dict[str, Any]
@@ -282,27 +314,42 @@ def test_target_signals_change_nothing_in_source_rows(
                 np.testing.assert_array_equal(values(two, part)[name].numpy(), expected.numpy(), err_msg=name)
 
 
+def samples(values: NDArray[Any], windows: WindowSet, name: str, trials: Sequence[int]) -> NDArray[np.float64]:
+    """(C, n) of the trials that have the stream: every sample once, though windows overlap by half.
+
+    Args:
+        values: (n_windows, C, T).
+    """
+    found = []
+    for trial in trials:
+        rows = np.flatnonzero(windows.table.trial == trial)
+        if windows.streams[name].present[rows[0]]:
+            half = values.shape[2] // 2
+            found += [*values[rows[:-1], :, :half], values[rows[-1]]]
+    return np.concatenate(found, axis=1).astype(float)
+
+
+def everything(data: FoldData, windows: WindowSet) -> dict[str, NDArray[np.float32]]:
+    return {name: x.numpy() for name, x in values(data, np.arange(len(windows.table))).items()}
+
+
 def test_source_statistics_are_those_of_source_train(windows: WindowSet) -> None:
     for fold in folds(windows):
-        data = data_of(windows, fold, normalisation="source")
-        inside = np.flatnonzero(np.isin(windows.table.trial, fold.source_train))
-        batch = data.gather(inside)
-        for i, x in enumerate(batch.streams.values()):
-            x = x[batch.present[:, i]].double()
-            np.testing.assert_allclose(x.mean(dim=(0, 2)), 0, atol=1e-5)
-            np.testing.assert_allclose(x.std(dim=(0, 2), unbiased=False), 1, atol=1e-5)
+        for name, x in everything(data_of(windows, fold, normalisation="source"), windows).items():
+            inside = samples(x, windows, name, fold.source_train)
+            np.testing.assert_allclose(inside.mean(axis=1), 0, atol=1e-5)
+            np.testing.assert_allclose(inside.std(axis=1), 1, atol=1e-5)
 
 
-def test_subject_statistics_make_everybody_alike(windows: WindowSet) -> None:
+@pytest.mark.parametrize("normalisation", ["subject", "baseline+subject"])
+def test_subject_statistics_make_everybody_alike(windows: WindowSet, normalisation: Any) -> None:
     """Zero mean and unit deviation of every channel, for every person, the target too."""
     for fold in folds(windows):
-        data = data_of(windows, fold, normalisation="subject")
-        for person in range(PEOPLE):
-            batch = data.gather(np.flatnonzero(windows.subject[windows.table.trial] == person))
-            for i, x in enumerate(batch.streams.values()):
-                x = x[batch.present[:, i]].double()
-                np.testing.assert_allclose(x.mean(dim=(0, 2)), 0, atol=1e-5)
-                np.testing.assert_allclose(x.std(dim=(0, 2), unbiased=False), 1, atol=1e-5)
+        for name, x in everything(data_of(windows, fold, normalisation=normalisation), windows).items():
+            for person in range(PEOPLE):
+                own = samples(x, windows, name, np.flatnonzero(windows.subject == person))
+                np.testing.assert_allclose(own.mean(axis=1), 0, atol=1e-5)
+                np.testing.assert_allclose(own.std(axis=1), 1, atol=1e-5)
 
 
 def test_no_normalisation_leaves_native_units(windows: WindowSet) -> None:
@@ -312,22 +359,33 @@ def test_no_normalisation_leaves_native_units(windows: WindowSet) -> None:
         np.testing.assert_array_equal(x.numpy(), windows.streams[name].gather(some))
 
 
+def without_baseline(windows: WindowSet) -> NDArray[np.float64]:
+    """(n_windows, C, T) of the EEG, each trial's mean before the stimulus subtracted."""
+    stream = windows.cache.streams["eeg"]
+    before = [stream.signal(t)[:, : round(ONSET * RATE)].mean(axis=1) for t in range(len(windows.trials))]
+    raw = windows.streams["eeg"].gather(np.arange(len(windows.table)))
+    return np.asarray(raw - np.stack(before)[windows.table.trial][:, :, None], dtype=float)
+
+
 def test_baseline_normalisation_takes_each_trials_baseline_away(windows: WindowSet) -> None:
     """And scales by source-train: a signal that stays at its baseline is zero on average."""
-    fold = folds(windows)[4]
-    data = data_of(windows, fold, normalisation="baseline")
-    stream, cache = windows.streams["eeg"], windows.streams["eeg"].cache
-    raw = stream.gather(np.arange(len(windows.table)))
-    normalised = data.gather(np.arange(len(windows.table))).streams["eeg"].numpy()
-    first = cache.streams["eeg"].offset
-    onset = round(ONSET * RATE)
-    baseline = np.stack([cache.streams["eeg"].data[f : f + onset].mean(axis=0) for f in first])[windows.table.trial]
-    away = raw - baseline[:, :, None]
-    deviation = away[np.isin(windows.table.trial, fold.source_train)].std(axis=(0, 2))
-    np.testing.assert_allclose(normalised, away / deviation[:, None], rtol=1e-3, atol=1e-4)
+    fold, away = folds(windows)[4], without_baseline(windows)
+    found = everything(data_of(windows, fold, normalisation="baseline"), windows)["eeg"]
+    deviation = samples(away, windows, "eeg", fold.source_train).std(axis=1)
+    np.testing.assert_allclose(found, away / deviation[:, None], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("normalisation", ["none", "source", "subject", "baseline"])
+def test_baseline_and_subject_is_the_persons_statistics_after_it(windows: WindowSet) -> None:
+    away = without_baseline(windows)
+    found = everything(data_of(windows, folds(windows)[4], normalisation="baseline+subject"), windows)["eeg"]
+    for person in range(PEOPLE):
+        trials = np.flatnonzero(windows.subject == person)
+        own, rows = samples(away, windows, "eeg", trials), np.isin(windows.table.trial, trials)
+        expected = (away[rows] - own.mean(axis=1)[:, None]) / own.std(axis=1)[:, None]
+        np.testing.assert_allclose(found[rows], expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
 def test_an_absent_stream_is_zero_and_a_present_one_finite(windows: WindowSet, normalisation: Any) -> None:
     data = data_of(windows, folds(windows)[0], normalisation=normalisation)
     batch = data.gather(np.arange(len(windows.table)))

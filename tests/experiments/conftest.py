@@ -90,7 +90,8 @@ class Place:
 
     def prepared(self) -> dict[str, int]:
         """People in the cache → when each was committed."""
-        return {path.stem: path.stat().st_mtime_ns for path in sorted(self.cache.glob("*/subjects/*.json"))}
+        entries = sorted(self.cache.glob("*/trials-*/people/*.json"))
+        return {path.stem.rpartition("-")[0]: path.stat().st_mtime_ns for path in entries}
 
     def summary(self) -> bytes:
         (path,) = self.output.glob("small-*/summary.json")
@@ -134,6 +135,7 @@ def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     root = tmp_path_factory.mktemp("people")
     write_deap(root, subjects=4, trials=4, seconds=4.0)
+    shutil.rmtree(root / "metadata_csv")  # labels are changed below, and it would contradict them
     return root
 
 

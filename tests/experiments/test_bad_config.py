@@ -31,7 +31,13 @@ EEGMAT = (
         ("trainer.max_epochs=0", "trainer.max_epochs", "0", "greater than 0", "Passes"),
         ("seeds=[0, -1]", "seeds.1", "-1", "greater than or equal to 0", ""),
         ("seeds=3", "seeds", "3", "list", "seed"),
-        ("normalisation=subjects", "normalisation.0", "'subjects'", "'none', 'source', 'subject' or 'baseline'", ""),
+        (
+            "normalisation=subjects",
+            "normalisation.0",
+            "'subjects'",
+            "'none', 'source', 'subject', 'baseline' or 'baseline+subject'",
+            "",
+        ),
         ("data=3", "data", "3", "dictionary", ""),
         ("data.window.seconds=.inf", "data.window.seconds", "inf", "finite", "window"),
         ("data.target.above=20", "data.target.above", "20", "1 ≤ above < 9", "threshold"),
@@ -56,7 +62,7 @@ EEGMAT = (
             "data.corpus.class_path=datamodules.corpora.DEAP",
             "data.corpus.class_path",
             "'datamodules.corpora.DEAP'",
-            "Deap, Eegmat",
+            "Deap, ",
             "did you mean datamodules.corpora.Deap?",
         ),
         (
@@ -91,7 +97,7 @@ EEGMAT = (
         ("data.target=datamodules.targets.Threshold", "data.target.rating", "nothing", "a value", "add it"),
         ("data.target.rating=valance", "data.target.rating", "'valance'", "valence", ""),
         # combinations
-        ("data.streams.face={}", "data.streams.face", "'face'", "'eeg'", "rename"),
+        ("data.streams.ecg={}", "data.streams.ecg", "'ecg'", "'eeg'", "rename"),
         (
             "model.encoders.ecg=affect.encoders.BandMLP",
             "model.encoders",

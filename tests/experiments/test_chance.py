@@ -26,7 +26,8 @@ def test_without_an_effect_every_interval_contains_chance(tmp_path: Path) -> Non
     assert main(arguments) == 0
     (path,) = (tmp_path / "runs").glob("quickstart-*/summary.json")
     summary = json.loads(path.read_text())
-    assert len(summary["methods"]) == 4
-    for name, row in summary["methods"].items():
+    methods = summary["targets"]["valence"]["methods"]
+    assert len(methods) == 4
+    for name, row in methods.items():
         found = row["window"]["balanced_accuracy"]
         assert found["low"] <= 0.5 <= found["high"], f"{name}: {found['low']:.3f} to {found['high']:.3f}"

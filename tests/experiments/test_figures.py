@@ -28,6 +28,7 @@ def test_source_only_reaches_a_linear_model(
     ]
     assert main(arguments) == 0
     (path,) = (tmp_path / "runs").glob(f"{corpus}-*/summary.json")
-    methods = json.loads(path.read_text())["methods"]
+    (block,) = json.loads(path.read_text())["targets"].values()
+    methods = block["methods"]
     assert methods["source-only/source"][level]["balanced_accuracy"]["mean"] >= source
     assert methods["source-only/subject"][level]["balanced_accuracy"]["mean"] >= subject

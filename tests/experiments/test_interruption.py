@@ -11,13 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from datamodules.corpora.base import check_signal
-from datamodules.corpora.deap import Deap
-from datamodules.standin import deap as standin
+from datamodules.quality import Quality, inspect
 
 if TYPE_CHECKING:
     from affect.batch import Signal
@@ -58,13 +55,13 @@ import os, signal
 whole = os.replace
 def replace(source, target, **how):
     global left
-    left -= os.fspath(target).endswith({name!r})
+    left -= {name!r} in os.fspath(target)
     if not left:
         os.kill(os.getpid(), signal.SIGKILL)
     whole(source, target, **how)
 left, os.replace = {count}, replace
 """
-"""A sitecustomize: kills the process just before it puts the count-th file of a name in its place."""
+"""A sitecustomize: kills the process just before it puts the count-th file with such a path in its place."""
 
 
 def test_killed_three_times_the_results_are_the_same(
@@ -76,7 +73,7 @@ def test_killed_three_times_the_results_are_the_same(
         assert (answer.code, answer.err) == (-signal.SIGKILL, "")
 
     # 1: in the preparation; the third person's samples are in the cache, their journal entry is not
-    killed_before("s03.json", 1)
+    killed_before("/people/s03-", 1)
     prepared = place.prepared()
     assert [*prepared] == ["s01", "s02"]
 
@@ -93,7 +90,7 @@ def test_killed_three_times_the_results_are_the_same(
     assert prepared.items() <= place.prepared().items()
 
     # 3: late, before the last run is marked as done
-    killed_before("done", place.runs - early)
+    killed_before("/done", place.runs - early)
     late = place.done()
     assert len(late) == place.runs - 1
     stamps = [path.stat().st_mtime_ns for path in late]
@@ -234,14 +231,14 @@ def test_half_a_checkpoint_is_none(finished: Place, tmp_path: Path, keep: int) -
 
 
 def test_ctrl_c_during_preparation(place: Place, finished: Place, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datamodules import cache
+    from datamodules import preparation
 
-    def pressed(recorded: Signal, stream: str, where: str) -> None:
-        if "s03.dat, trial 2" in where:
+    def pressed(recorded: Signal, stream: str, where: str) -> Quality:
+        if "s03.dat, video 2" in where:
             signal.raise_signal(signal.SIGINT)
-        check_signal(recorded, stream, where)
+        return inspect(recorded, stream, where)
 
-    monkeypatch.setattr(cache, "check_signal", pressed)
+    monkeypatch.setattr(preparation, "inspect", pressed)
     answer = door(place.arguments())
     assert (answer.code, answer.err) == (130, INTERRUPTED)
     prepared = place.prepared()
@@ -312,69 +309,13 @@ def test_two_at_once_make_every_run_once(place: Place, finished: Place, start: S
     answers: list[Answer] = [command.answer() for command in commands]
     for answer in answers:
         assert (answer.code, answer.err) == (0, "")
-        assert answer.out.partition("\n")[2].startswith(finished.table())
+        labels, runs, table = answer.out.split("\n", 2)
+        assert labels.startswith("valence: ")
+        assert f"{place.runs} runs" in runs
+        assert table.startswith(finished.table())
     assert place.summary() == finished.summary()
     assert place.results() == finished.results()
     assert len(place.done()) == place.runs
     for done in place.done():
         assert len([*done.parent.glob("wandb/offline-run-*")]) == 1  # one for each time a run was begun
         assert not (done.parent / "failed.txt").exists()
-
-
-# ---- the labels of the target
-
-
-def with_labels(place: Place, change: Callable[[np.ndarray], np.ndarray], name: str) -> Place:
-    """The same people, s01 with other labels."""
-    root = place.folder / name
-    (root / "data_preprocessed_python").mkdir(parents=True)
-    for path in place.root.rglob("*.*"):
-        target = root / path.relative_to(place.root)
-        if path.name != "s01.dat":
-            os.link(path, target)
-            continue
-        data, labels = Deap(str(place.root))._read(path)
-        with target.open("wb") as file:
-            standin._python2_pickle(file, {"labels": change(labels), "data": data})
-        assert target.stat().st_size == path.stat().st_size
-    return replace(place, root=root)
-
-
-def all_high_or_missing(labels: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.full((1, 4), np.nan), np.full((len(labels) - 1, 4), 8.0)])
-
-
-@pytest.mark.parametrize("selection", [(), VALIDATED], ids=["last", "source-validation"])
-def test_target_labels_change_no_weight(place: Place, selection: tuple[str, ...]) -> None:
-    from safetensors.numpy import load_file
-
-    from experiments.execute import execute
-
-    overrides = ("--normalisation=[source, subject]", *selection)
-    shuffled = with_labels(place, lambda labels: np.roll(labels, 1, axis=0), "shuffled")
-    other = with_labels(place, all_high_or_missing, "other")
-    plans = [plan_of(where, *overrides) for where in (place, shuffled, other)]
-    of_target = [[run for run in plan.runs if run.fold.name == "s01"] for plan in plans]
-    assert [(run.method, run.normalisation) for run in of_target[0]] == [
-        (method, normalisation) for normalisation in ("source", "subject") for method in ("source-only", "dann")
-    ]
-    for original, *changed in zip(*of_target, strict=True):
-        execute(plans[0], original)
-        expected = pd.read_parquet(original.folder / "predictions.parquet")
-        for plan, run in zip(plans[1:], changed, strict=True):
-            execute(plan, run)
-            weights = [(r.folder / "weights.safetensors").read_bytes() for r in (original, run)]
-            assert weights[0] == weights[1], run.label
-            found = pd.read_parquet(run.folder / "predictions.parquet")
-            same = expected[expected["window"].isin(found["window"])].reset_index(drop=True)
-            assert len(found) >= 6
-            assert (found["label"] != same["label"]).any()
-            pd.testing.assert_frame_equal(found.drop(columns="label"), same.drop(columns="label"), check_exact=True)
-
-    # The same labels matter where s01 is a source: the comparison above can fail.
-    one, two = (next(run for run in plan.runs if run.fold.name == "s02") for plan in plans[:2])
-    execute(plans[0], one)
-    execute(plans[1], two)
-    learned = [load_file(run.folder / "weights.safetensors") for run in (one, two)]
-    assert learned[0].keys() == learned[1].keys()
-    assert any((learned[0][name] != learned[1][name]).any() for name in learned[0])

@@ -1,0 +1,145 @@
+"""Every YAML that is shipped says how it is run, fits the schema, runs, and says all the law wants said."""
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import datamodules.standin
+from affect.evaluation.metrics import CLASSIFICATION, LEVELS, metrics_of
+from affect.evaluation.trivial import trivial_of
+from datamodules.corpora.base import Corpus
+from experiments.check import check
+from experiments.components import arguments
+from experiments.config import Experiment
+from experiments.load import load
+from experiments.run import main
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+CONFIGS = sorted((EXPERIMENTS / "configs").rglob("*.yaml"))
+every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(EXPERIMENTS).as_posix())
+
+
+def test_every_yaml_is_under_configs() -> None:
+    """Where the tests below find it; one elsewhere needs a test of its own, and its folder named here."""
+    tested = [EXPERIMENTS / "configs"]
+    stray = [p for p in EXPERIMENTS.rglob("*.y*ml") if not any(p.is_relative_to(folder) for folder in tested)]
+    assert stray == []
+    assert len(CONFIGS) >= 2
+
+
+@every_config
+def test_every_config_fits_the_schema(path: Path, tmp_path: Path) -> None:
+    own = load(path)
+    arguments(own.data.corpus, Corpus, "data.corpus")
+    checked = check(load(path, tiny(own, tmp_path)))
+    assert check(checked) == checked
+    assert checked.name == path.stem or path.parent != EXPERIMENTS / "configs"
+
+
+@every_config
+def test_a_config_that_was_written_down_is_the_same_experiment(path: Path, tmp_path: Path) -> None:
+    """With every default in it, as it lies beside the results."""
+    checked = check(load(path, tiny(load(path), tmp_path)))
+    written = tmp_path / "config.yaml"
+    written.write_text(yaml.safe_dump(checked.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    again = check(load(written))
+    assert again.model_dump(mode="json") == checked.model_dump(mode="json")
+
+
+@every_config
+def test_a_config_says_how_it_is_run(path: Path) -> None:
+    """A header with the question and the command."""
+    header = path.read_text(encoding="utf-8").partition("name:")[0]
+    assert f"experiments/run.py --config {path.relative_to(EXPERIMENTS.parent).as_posix()}" in header
+
+
+def tiny(experiment: Experiment, root: Path) -> list[str]:
+    """The overrides that put three invented people where the corpus was."""
+    corpus = experiment.data.corpus.class_path.rpartition(".")[2].removeprefix("StandIn")
+    window = experiment.data.window
+    sizes = {
+        **{"subjects": 3, "actors": 3, "people": 3, "trials": 6, "repetitions": 1},
+        "seconds": 1.0 if window.short == "repeat" else max(4.0, 2 * window.seconds),
+    }
+    takes = inspect.signature(getattr(datamodules.standin, f"StandIn{corpus}")).parameters
+    component = {
+        "class_path": f"datamodules.standin.StandIn{corpus}",
+        "init_args": {"root": str(root), **{name: size for name, size in sizes.items() if name in takes}},
+    }
+    groups = "groups" in experiment.protocol.init_args
+    return [f"--data.corpus={json.dumps(component)}", *(["--protocol.groups=3"] if groups else [])]
+
+
+@every_config
+@pytest.mark.filterwarnings("ignore")
+def test_every_config_runs_end_to_end(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = load(path)
+    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--compute.workers=1"]
+    places = [f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"]
+    code = main([f"--config={path}", *tiny(experiment, tmp_path / "corpora"), *places, *quickly])
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    (written,) = (tmp_path / "runs").glob(f"{experiment.name}-*/summary.json")
+    text = written.read_text(encoding="utf-8")
+    check_summary(json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} in summary.json")), experiment)
+    assert (written.parent / "table.txt").read_text(encoding="utf-8") in printed.out
+    assert all(name in printed.out for name in experiment.methods)
+
+
+def check_summary(summary: dict[str, Any], experiment: Experiment) -> None:
+    """All that the law wants said with every figure."""
+    assert summary["selection"] == experiment.selection
+    assert summary["seeds"] == [0]
+    assert summary["subjects"] >= 3
+    assert len(summary["targets"]) == len(experiment.data.target)
+    for block, component in zip(summary["targets"].values(), experiment.data.target, strict=True):
+        assert block["class_path"] == component.class_path
+        assert block["init_args"].items() >= component.init_args.items()
+        check_block(block, summary["subjects"], experiment)
+
+
+def check_block(block: dict[str, Any], people: int, experiment: Experiment) -> None:
+    """What is said of one target."""
+    classes = block["classes"]
+    if classes:
+        assert block["chance"] == {"balanced_accuracy": pytest.approx(1 / len(classes)), "auroc": 0.5}
+    else:
+        assert block["chance"] == {"ccc": 0, "pearson": 0}
+    priors = block["priors"]
+    assert len(priors["subjects"]) == people
+    for facts in (priors["all"], *priors["subjects"].values()):
+        assert list(facts) == (classes or ["mean", "sd", "low", "high"])
+        assert not classes or sum(facts.values()) == pytest.approx(1, abs=0.01)
+    named = [(row["method"], row["normalisation"]) for row in block["methods"].values()]
+    assert sorted(named) == sorted((m, n) for n in experiment.normalisation for m in experiment.methods)
+    assert tuple(block["trivial"]) == trivial_of(classes)
+    for row in block["methods"].values():
+        adapts = experiment.methods[row["method"]].alignment is not None
+        by_subject = "subject" in row["normalisation"]
+        expected = "transductive" if adapts else "transductive-stats" if by_subject else "inductive"
+        assert row["setting"] == expected
+        assert row["selection"] == experiment.selection
+        for level in LEVELS:
+            for metric in metrics_of(classes):
+                check_statistic(row[level][metric], metric, people, row["method"] != "source-only")
+
+
+def check_statistic(found: Any, metric: str, people: int, compared: bool) -> None:
+    """Mean, interval, a value for each person, and the paired difference with its p."""
+    if metric in ("auroc", "ccc", "pearson") and (found is None or found["people"] < people):
+        return  # people of a single class, or value, have none
+    assert found["low"] <= found["mean"] <= found["high"]
+    assert found["people"] == len(found["subjects"]) == people
+    assert metric not in CLASSIFICATION or all(0 <= value <= 1 for value in found["subjects"].values())
+    assert found["mean"] == pytest.approx(sum(found["subjects"].values()) / people)
+    assert ("vs_source_only" in found) == compared
+    if compared:
+        against = found["vs_source_only"]
+        assert 0 <= against["p"] <= 1
+        assert against["helped"] + against["hurt"] <= people
+        difference = against["difference"]
+        assert difference["low"] <= difference["mean"] <= difference["high"]
