@@ -6,7 +6,9 @@ changing one person's file prepares that person again, and another experiment fi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
@@ -22,7 +24,7 @@ from datamodules.store import Store, Stores, StreamStore
 from datamodules.windowing import Windowing
 from datamodules.workers import work
 
-__all__ = ["BadTrials", "Cache", "Progress", "Recipe", "Windowing", "prepare"]
+__all__ = ["BadTrials", "Cache", "Progress", "Recipe", "Survey", "Windowing", "prepare", "survey"]
 
 Progress = Callable[[str, int, int], None]
 _READ = ("affect/batch.py", "datamodules/corpora", "datamodules/quality.py", "datamodules/preparation.py")
@@ -53,25 +55,60 @@ def prepare(
     Raises:
         UserError: bad input, or a full disk; finished people are kept.
     """
-    prints = Fingerprints(root / "fingerprints.json")
     parts = []
     for corpus in corpora:
-        corpus.ensure()
-        people = corpus.subjects()
-        stores = _stores(corpus, recipes, window, root)
-        content: dict[str, dict[str, str]] = {}
+        found = survey(corpus, recipes, window, root, progress)
+        with _locked(root / corpus.name):
+            _complete(found, corpus, recipes, window, bad_trials, workers, progress)
+        parts.append(Part(corpus, found.people, found.content, found.stores))
+    return assemble(parts, recipes, window, bad_trials, scale)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What is to be read of a corpus.
+
+    Args:
+        people: to prepare, in order.
+        content: person → stream ("" for the trials table) → hash of the files it is read from.
+        files: all of them.
+        stores: where everything lies or will lie.
+    """
+
+    people: list[str]
+    content: Mapping[str, Mapping[str, str]]
+    files: list[Path]
+    stores: Stores
+
+    def missing(self, corpus: Corpus, recipes: Mapping[str, Recipe], window: Windowing) -> dict[str, Task]:
+        """Person → what is not there yet."""
+        tasks = {p: _task(corpus, p, self.content[p], self.stores, recipes, window) for p in self.people}
+        return {person: task for person, task in tasks.items() if task is not None}
+
+
+def survey(
+    corpus: Corpus,
+    recipes: Mapping[str, Recipe],
+    window: Windowing,
+    root: Path,
+    progress: Progress = lambda what, done, total: None,
+) -> Survey:
+    """Look at a corpus's files, which are read once to be known by their content."""
+    corpus.ensure()
+    people = corpus.subjects()
+    streams = ["", *dict.fromkeys(r.of for r in recipes.values())]
+    prints = Fingerprints(root / "fingerprints.json")
+    files = {p: {s: corpus.files_of(p, s) if s else corpus.files(p) for s in streams} for p in people}
+    content: dict[str, dict[str, str]] = {}
+    with ThreadPoolExecutor(4) as pool:  # hashing leaves the interpreter free
+        hashes = {p: {s: pool.submit(prints.of, paths) for s, paths in own.items()} for p, own in files.items()}
         for i, person in enumerate(people):
             progress("checking files", i, len(people))
-            content[person] = {
-                stream: prints.of(corpus.files_of(person, stream) if stream else corpus.files(person))
-                for stream in ["", *dict.fromkeys(r.of for r in recipes.values())]
-            }
-        with disk_space(root):
-            prints.save()
-        with _locked(root / corpus.name):
-            _complete(corpus, people, content, stores, recipes, window, bad_trials, workers, progress)
-        parts.append(Part(corpus, people, content, stores))
-    return assemble(parts, recipes, window, bad_trials, scale)
+            content[person] = {s: future.result() for s, future in hashes[person].items()}
+    with disk_space(root):
+        prints.save()
+    listed = list(dict.fromkeys(path for own in files.values() for paths in own.values() for path in paths))
+    return Survey(people, content, listed, _stores(corpus, recipes, window, root))
 
 
 def _stores(corpus: Corpus, recipes: Mapping[str, Recipe], window: Windowing, root: Path) -> Stores:
@@ -107,10 +144,8 @@ def _locked(home: Path) -> Iterator[None]:
 
 
 def _complete(
+    found: Survey,
     corpus: Corpus,
-    people: Sequence[str],
-    content: Mapping[str, Mapping[str, str]],
-    stores: Stores,
     recipes: Mapping[str, Recipe],
     window: Windowing,
     bad_trials: BadTrials,
@@ -118,7 +153,8 @@ def _complete(
     progress: Progress,
 ) -> None:
     """Prepare whoever is not there yet; commits are made in the order of people, whoever is ready first."""
-    tasks = {p: task for p in people if (task := _task(corpus, p, content[p], stores, recipes, window)) is not None}
+    people, content, stores = found.people, found.content, found.stores
+    tasks = found.missing(corpus, recipes, window)
     done = len(people) - len(tasks)
     by_name = {store.name: store for store in stores.all()}
     for person, facts in work(list(tasks.values()), by_name, workers):
@@ -130,10 +166,10 @@ def _complete(
             facts = {stores.trials.name: {"size": 0, "trials": [spoilt]}}
         for w in tasks[person].wanted:
             for name in w.stores():
-                found = facts.get(name, {"size": 0, "kind": None, "trials": [{}]})
-                by_name[name].commit(person, content[person][w.of], found["size"], found)
-                if bad_trials == "error" and found["trials"] and all("problem" in t for t in found["trials"]):
-                    raise UserError(*found["trials"][0]["problem"])  # the others would fare no better
+                made = facts.get(name, {"size": 0, "kind": None, "trials": [{}]})
+                by_name[name].commit(person, content[person][w.of], made["size"], made)
+                if bad_trials == "error" and made["trials"] and all("problem" in t for t in made["trials"]):
+                    raise UserError(*made["trials"][0]["problem"])  # the others would fare no better
         if tasks[person].rows is None:
             by_name[stores.trials.name].commit(person, content[person][""], 0, facts[stores.trials.name])
         done += 1

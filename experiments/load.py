@@ -38,6 +38,17 @@ def check(tree: Any, path: Path) -> Experiment:
         raise _explain(first, path, more) from None
 
 
+def pairs(arguments: Sequence[str]) -> list[str]:
+    """`--key value` as `--key=value`."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1].startswith("--") and "=" not in joined[-1] and not argument.startswith("--"):
+            joined[-1] += f"={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
 class _UniqueKeys(yaml.SafeLoader):
     """YAML whose second `seeds:` is a mistake, not a silent winner."""
 

@@ -16,7 +16,7 @@ for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")  # runs go side by side, each on one core
 
 from affect.errors import UserError  # noqa: E402
-from experiments.load import describe_schema, load  # noqa: E402
+from experiments.load import describe_schema, load, pairs  # noqa: E402
 
 
 def main(arguments: list[str]) -> int:
@@ -52,20 +52,15 @@ def _parse(arguments: list[str]) -> tuple[Path | None, list[str], bool, bool]:
     config: Path | None = None
     overrides: list[str] = []
     dry_run = want_help = False
-    rest = list(arguments)
-    while rest:
-        argument = rest.pop(0)
+    for argument in pairs(arguments):
         if argument in ("--help", "-h"):
             want_help = True
         elif argument == "--dry-run":
             dry_run = True
+        elif argument.startswith("--config="):
+            config = Path(argument.partition("=")[2]).expanduser()
         else:
-            if argument.startswith("--") and "=" not in argument and rest and not rest[0].startswith("--"):
-                argument = f"{argument}={rest.pop(0)}"
-            if argument.startswith("--config="):
-                config = Path(argument.partition("=")[2]).expanduser()
-            else:
-                overrides.append(argument)
+            overrides.append(argument)
     return config, overrides, dry_run, want_help
 
 

@@ -24,7 +24,8 @@ SHOWN = 12  # channels in a picture at most
 
 def main(arguments: Sequence[str]) -> int:
     """Draw and say where."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
     parser.add_argument("--config", type=Path, required=True, help="the YAML of an experiment")
     parser.add_argument("--subject", help="default: the first")
     parser.add_argument("--trial", type=int, default=1, help="number of the person's trial, from 1")
@@ -43,9 +44,9 @@ def draw(config: Path, overrides: list[str], subject: str | None, number: int, o
     """One PNG for each stream of the trial."""
     from experiments.check import check
     from experiments.data import build_corpora, build_recipes, prepared
-    from experiments.load import load
+    from experiments.load import load, pairs
 
-    experiment = check(load(config, overrides))
+    experiment = check(load(config, pairs(overrides)))
     cache = prepared(experiment)
     people = list(dict.fromkeys(cache.trials["subject"]))
     subject = subject or people[0]

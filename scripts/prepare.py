@@ -1,0 +1,157 @@
+"""Prepare an experiment's data and say what was done: people, streams, sizes, and what was wrong in the files.
+
+uv run python scripts/prepare.py --config experiments/configs/deap.yaml --data.corpus.root ~/DEAP [--dry-run]
+
+--dry-run   say what would be read and made, and what is there already
+--report F  also write the quality report as csv
+--quiet     the last line only
+--any.key=VALUE as for experiments/run.py, which uses what is prepared here
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import numpy as np
+import pandas as pd
+
+from affect.errors import UserError
+from datamodules.assemble import Cache
+from datamodules.cache import survey
+from experiments.config import Experiment
+from experiments.load import load, pairs
+
+SHOWN = 12  # bad trials listed
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Prepare; 0, 2 (something to put right) or 130 (interrupted)."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
+    parser.add_argument("--config", type=Path, required=True, help="the YAML of an experiment")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--quiet", action="store_true")
+    parser.add_argument("--report", type=Path)
+    settings, overrides = parser.parse_known_args(arguments)
+    try:
+        from experiments.check import check
+        from experiments.data import prepared
+        from experiments.session import Progress
+
+        experiment = check(load(settings.config, pairs(overrides)))
+        if not settings.quiet or settings.dry_run:
+            print(intention(experiment), flush=True)
+        if settings.dry_run:
+            return 0
+        began = time.perf_counter()
+        with Progress("people") as bar:
+            cache = prepared(experiment, bar.stage)
+        seconds = time.perf_counter() - began
+        if not settings.quiet:
+            print(outcome(cache))
+            print(quality(cache.quality, cache.dropped))
+        if settings.report:
+            cache.quality.to_csv(settings.report, index=False)
+        size = _size(cache.folders)
+        print(f"{len(cache.trials)} trials in {seconds:.1f} s; {size} on disk in {', '.join(map(str, cache.folders))}")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted: people who are finished are kept; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+def intention(experiment: Experiment) -> str:
+    """What would be read, what is there already, and what will be made."""
+    from experiments.data import build_corpora, build_recipes, windowing
+
+    recipes, window = build_recipes(experiment), windowing(experiment)
+    lines = []
+    for corpus in build_corpora(experiment):
+        found = survey(corpus, recipes, window, Path(experiment.data.cache).expanduser())
+        size = sum(path.stat().st_size for path in found.files)
+        todo = len(found.missing(corpus, recipes, window))
+        lines.append(
+            f"{corpus.name}: {len(found.people)} people, {len(found.files)} files, {_bytes(size)} in {corpus.root}; "
+            + (f"{todo} people to prepare" if todo else "all people are prepared already")
+        )
+    for name, recipe in recipes.items():
+        steps = " → ".join(type(part).__name__ for part in (*recipe.steps, recipe.features) if part) or "as recorded"
+        lines.append(f"  {name} (from {recipe.of}): {steps}")
+    return "\n".join(lines)
+
+
+def outcome(cache: Cache) -> str:
+    """Streams of the prepared trials: shape, presence, length."""
+    rows = []
+    for name, stream in cache.streams.items():
+        there = stream.length > 0
+        seconds = stream.length[there] / stream.rate if stream.rate else np.zeros(1)
+        made = stream.features
+        windows = int(made.count.sum()) if made else 0
+        rows.append(
+            {
+                "stream": name,
+                "channels": len(stream.channels),
+                "Hz": f"{stream.rate:g}",
+                "unit": stream.unit,
+                "trials": int(there.sum()),
+                "absent": int((~there).sum()),
+                "seconds": f"{seconds.min():.1f} – {seconds.max():.1f}" if stream.rate else "–",
+                "features": f"{len(made.channels)} × {len(made.names)}, {windows} windows" if made else "–",
+            }
+        )
+    people = cache.trials["subject"].nunique()
+    return f"{people} people, {len(cache.trials)} trials\n{pd.DataFrame(rows).to_string(index=False)}"
+
+
+def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
+    """What was wrong, a row a person and stream, and the trials left out with the reason."""
+    if found.empty and not dropped:
+        return "quality: nothing missing, dead or clipped in any trial"
+    rows = []
+    for (person, stream), part in found.groupby(["subject", "stream"], sort=False):
+        dead = sorted({channel for channels in part["dead"].dropna() for channel in channels})
+        clipped = sorted({channel for channels in part["clipped"].dropna() for channel in channels})
+        missing = int(part["missing"].fillna(0).sum())
+        rows.append(
+            {
+                "subject": person,
+                "stream": stream or "–",
+                "bad trials": int(part["problem"].notna().sum()),
+                "missing samples": missing,
+                "dead channels": _some(dead),
+                "clipped channels": _some(clipped),
+            }
+        )
+    lines = ["quality (trials that are not as they should be):", pd.DataFrame(rows).to_string(index=False)]
+    if dropped:
+        lines += [f"{len(dropped)} trials left out:", *(f"  {reason}" for reason in dropped[:SHOWN])]
+        lines += [f"  … and {len(dropped) - SHOWN} more (--report FILE)"] if len(dropped) > SHOWN else []
+    return "\n".join(lines)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" … ({len(names)})" if len(names) > 4 else "") if names else "–"
+
+
+def _size(folders: Sequence[Path]) -> str:
+    return _bytes(sum(p.stat().st_size for folder in folders for p in folder.rglob("*") if p.is_file()))
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}"
+        size /= 1000
+    return f"{size:.1f} GB"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
