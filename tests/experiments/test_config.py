@@ -40,7 +40,11 @@ def at(experiment: Experiment, dotted: str) -> Any:
     """The value of a key, written as in the config with `init_args` in full."""
     node: Any = experiment.model_dump()
     for key in dotted.split("."):
-        node = node[int(key) if isinstance(node, list) else key]
+        if isinstance(node, list):
+            number = int(key) if key.isdigit() else 0  # one alone needs no number
+            node = node[number] if key.isdigit() else node[number][key]
+        else:
+            node = node[key]
     return node
 
 

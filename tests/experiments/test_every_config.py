@@ -34,7 +34,8 @@ def test_every_yaml_is_under_configs() -> None:
 @every_config
 def test_every_config_fits_the_schema(path: Path, tmp_path: Path) -> None:
     own = load(path)
-    arguments(own.data.corpus, Corpus, "data.corpus")
+    for corpus in own.data.corpus:
+        arguments(corpus, Corpus, "data.corpus")
     checked = check(load(path, tiny(own, tmp_path)))
     assert check(checked) == checked
     assert checked.name == path.stem or path.parent != EXPERIMENTS / "configs"
@@ -58,20 +59,25 @@ def test_a_config_says_how_it_is_run(path: Path) -> None:
 
 
 def tiny(experiment: Experiment, root: Path) -> list[str]:
-    """The overrides that put three invented people where the corpus was."""
-    corpus = experiment.data.corpus.class_path.rpartition(".")[2].removeprefix("StandIn")
+    """The overrides that put three invented people where each corpus was."""
     window = experiment.data.window
-    sizes = {
-        **{"subjects": 3, "actors": 3, "people": 3, "trials": 6, "repetitions": 1},
-        "seconds": 1.0 if window.short == "repeat" else max(4.0, 2 * window.seconds),
-    }
+    seconds = 1.0 if window.short == "repeat" else max(4.0, 2 * window.seconds)
+    corpora = [
+        small(corpus.class_path.rpartition(".")[2].removeprefix("StandIn"), root, seconds)
+        for corpus in experiment.data.corpus
+    ]
+    groups = "groups" in experiment.protocol.init_args
+    return [f"--data.corpus={json.dumps(corpora)}", *(["--protocol.groups=3"] if groups else [])]
+
+
+def small(corpus: str, root: Path, seconds: float) -> dict[str, Any]:
+    """The stand-in of a corpus, as a component: three people, six trials where that can be said."""
+    sizes = {"subjects": 3, "actors": 3, "people": 3, "speakers": 3, "trials": 6, "repetitions": 1, "seconds": seconds}
     takes = inspect.signature(getattr(datamodules.standin, f"StandIn{corpus}")).parameters
-    component = {
+    return {
         "class_path": f"datamodules.standin.StandIn{corpus}",
         "init_args": {"root": str(root), **{name: size for name, size in sizes.items() if name in takes}},
     }
-    groups = "groups" in experiment.protocol.init_args
-    return [f"--data.corpus={json.dumps(component)}", *(["--protocol.groups=3"] if groups else [])]
 
 
 @every_config
