@@ -91,36 +91,52 @@ def _picture(path: Path, title: str, recorded: Signal | Video, cache: Any, name:
     _show(axes[1], prepared, "prepared", onset)
     if prepared.rate and prepared.data.ndim == 2:
         for i, start in enumerate(starts):
-            axes[1].axvspan(start, start + cache.window.seconds, alpha=0.10 if i % 2 else 0.22, color="tab:green", lw=0)
-        axes[1].set_xlabel(f"s; {count} windows of {cache.window.seconds:g} s, every {cache.window.step:g} s, shaded")
+            end = min(start + cache.window.seconds, prepared.seconds)
+            axes[1].axvspan(start, end, alpha=0.10 if i % 2 else 0.22, color="tab:green", lw=0)
+        cuts = f"{count} window{'s' if count > 1 else ''} of {cache.window.seconds:g} s, every {cache.window.step:g} s"
+        axes[1].set_xlabel(f"s; {cuts}{' (repeated until full)' if end - start < cache.window.seconds else ''}, shaded")
     if made:
         first = int(made.row[row]) + 1
-        values = made.data[made.part[row]][first : first + count]
-        flat = values.reshape(count, -1).T.astype(float)
-        deviation = flat.std(axis=1, keepdims=True)
-        shown = (flat - flat.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1) if count > 1 else flat
-        image = axes[2].imshow(shown, aspect="auto", interpolation="nearest", cmap="RdBu_r")
-        figure.colorbar(image, ax=axes[2], label="z over windows" if count > 1 else "value")
-        axes[2].set_title(f"features: {len(made.channels)} channels × {list(made.names)[:8]}", fontsize=9)
-        axes[2].set_xlabel("window")
+        _features(figure, axes[2], made, made.data[made.part[row]][first : first + count])
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
+
+
+def _features(figure: Any, axis: Any, made: Any, values: NDArray[np.float32]) -> None:
+    """Of several windows how each feature moves, of one its values, channel by channel."""
+    names = ", ".join(made.names[:6]) + (" …" if len(made.names) > 6 else "")
+    axis.set_title(f"{len(made.channels)} channels × {len(made.names)} features: {names}"[:110], fontsize=9)
+    if len(values) > 1:
+        flat = values.reshape(len(values), -1).T.astype(float)
+        deviation = flat.std(axis=1, keepdims=True)
+        shown = (flat - flat.mean(axis=1, keepdims=True)) / np.where(deviation > 0, deviation, 1)
+        image = axis.imshow(shown, aspect="auto", interpolation="nearest", cmap="RdBu_r")
+        axis.set_xlabel("window")
+        axis.set_ylabel("feature")
+    else:
+        image = axis.imshow(values[0], aspect="auto", interpolation="nearest", cmap="viridis")
+        axis.set_xlabel("feature")
+        axis.set_ylabel("channel")
+    figure.colorbar(image, ax=axis, label="z over windows" if len(values) > 1 else "value")
 
 
 def _show(axis: Any, signal: Signal | Video, what: str, onset: float) -> None:
     if isinstance(signal, Video):
         frames = [frame for _, frame in zip(range(400), signal.frames(1.0), strict=False)]
         _strip(axis, np.stack(frames[:: max(1, len(frames) // 8)][:8]))
-        axis.set_title(f"{what}: a video of {signal.seconds:.1f} s", fontsize=9)
+        kind = f"a video of {signal.seconds:.1f} s" if np.isfinite(signal.seconds) else "a still"
+        axis.set_title(f"{what}: {kind}", fontsize=9)
         return
     if signal.data.ndim == 4:
         pictures = signal.data.transpose(1, 2, 3, 0)
         _strip(axis, pictures[:: max(1, len(pictures) // 10)][:10])
         size = f"{signal.data.shape[2]} × {signal.data.shape[3]} px"
-        axis.set_title(f"{what}: {signal.data.shape[1]} pictures, {signal.rate:g} Hz, {size}", fontsize=9)
+        rate = f"{signal.data.shape[1]} pictures, {signal.rate:g} Hz" if signal.rate else "one picture"
+        axis.set_title(f"{what}: {rate}, {size}", fontsize=9)
         return
-    title = f"{what}: {len(signal.channels)} channels, {signal.rate:g} Hz, {signal.unit}"
-    axis.set_title(title, fontsize=9)
+    rate = f"{signal.rate:g} Hz" if signal.rate else "for the whole trial"
+    count = f"{len(signal.channels)} channel{'s' if len(signal.channels) > 1 else ''}"
+    axis.set_title(f"{what}: {count}, {rate}, {signal.unit}", fontsize=9)
     if signal.rate == 0:
         axis.bar(np.arange(len(signal.channels)), signal.data[:, 0])
         axis.set_xticks(np.arange(len(signal.channels)), signal.channels, rotation=90, fontsize=6)
