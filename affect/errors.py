@@ -21,4 +21,8 @@ class UserError(Exception):
 
     def __reduce__(self) -> tuple[type["UserError"], tuple[str, str, str, str]]:
         # An exception is pickled by its message by default; this one crosses process borders whole.
-        return UserError, (self.where, self.found, self.expected, self.remedy)
+        return type(self), (self.where, self.found, self.expected, self.remedy)
+
+
+class SetupError(UserError):
+    """A UserError about the experiment, not about a recording: leaving trials or people out does not cure it."""

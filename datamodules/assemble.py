@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus
 from datamodules.fingerprint import digest
-from datamodules.preparation import Facts, Recipe, other_kind
-from datamodules.store import Stores
+from datamodules.preparation import Facts, Recipe, as_facts, other_kind
+from datamodules.store import Store, Stores, StreamStore
 from datamodules.windowing import Windowing
 
 BadTrials = Literal["error", "drop", "absent"]
@@ -25,8 +25,8 @@ class CachedStream:
     """One stream of all trials; the arrays of each corpus lie in a memory map of their own.
 
     Args:
-        data: memory maps, 1-D: trials one after the other, each (T, C) or (T, 3, H, W), so that a window is one
-            piece of memory.
+        data: memory maps, 1-D: trials one after the other, each (T, C) or (T, 3, H, W), so that a window is one piece
+            of memory.
         part: (n_trials,) the memory map of every trial.
         offset, length: (n_trials,) first element, and T; length 0 where the stream is absent.
         rate, channels, unit: as in Signal.
@@ -57,19 +57,30 @@ class CachedFeatures:
     """Features of the windows of all trials.
 
     Args:
-        data: memory maps (rows, C', F) float32, one for each corpus.
+        data: memory maps, 1-D, of float32, one for each corpus.
         part: as in CachedStream.
-        row: (n_trials,) row of the trial's baseline; those of its windows follow.
+        offset: (n_trials,) first number of the trial: (C', F) of its baseline; those of its windows follow.
         count: (n_trials,) windows.
         channels, names: C' and F.
     """
 
     data: tuple[NDArray[np.float32], ...]
     part: Rows
-    row: Rows
+    offset: Rows
     count: Rows
     channels: tuple[str, ...]
     names: tuple[str, ...]
+
+    @property
+    def cells(self) -> int:
+        """Numbers a window."""
+        return len(self.channels) * len(self.names)
+
+    def of_trial(self, trial: int) -> NDArray[np.float32]:
+        """(1 + windows, C', F): of its baseline, NaN where it has none, and of its windows; still on disk."""
+        start, rows = int(self.offset[trial]), 1 + int(self.count[trial])
+        found: NDArray[np.float32] = self.data[self.part[trial]][start : start + rows * self.cells]
+        return found.reshape(rows, len(self.channels), len(self.names))
 
 
 @dataclass(frozen=True)
@@ -98,12 +109,14 @@ class Cache:
 
 @dataclass(frozen=True)
 class Part:
-    """One corpus of an experiment: its people in order, and for each of them and each stream the hash of the files."""
+    """One corpus of an experiment: its people in order, the hash of the files behind each of their streams, and those
+    who cannot be read."""
 
     corpus: Corpus
     people: Sequence[str]
     content: Mapping[str, Mapping[str, str]]
     stores: Stores
+    spoilt: Mapping[str, UserError] = field(default_factory=dict)
 
 
 def assemble(
@@ -138,42 +151,47 @@ def assemble(
             "check the corpus, or take the stream out of data.streams",
         )
     streams = {name: _stream(name, kept, parts) for name in recipes}
-    facts = [
-        [p.corpus.name, person, p.content[person], [s.name.rpartition("/")[2] for s in p.stores.all()]]
-        for p in parts
-        for person in p.people
-    ]
-    fingerprint = digest([facts, list(recipes), vars(window), bad_trials, scale], 16)
+    lies = {n: [[s.raw.folder.name, s.features and s.features.folder.name] for s in _each(parts, n)] for n in recipes}
+    read = [[p.corpus.name, p.stores.trials.folder.name, [[q, p.content[q]] for q in p.people]] for p in parts]
+    left_out = [i for i, row in enumerate(rows) if "left out" in row]
+    fingerprint = digest([read, lies, vars(window), left_out, bad_trials == "absent", scale], 16)
     table = _table(kept, parts, scale)
     folders = tuple(part.stores.trials.folder.parent for part in parts)
     return Cache(table, streams, window, fingerprint, dropped, quality, folders)
 
 
+def _each(parts: Sequence[Part], stream: str) -> list[StreamStore]:
+    """Where the stream of each corpus lies."""
+    return [part.stores.streams[stream] for part in parts]
+
+
 def _rows_of(part: Part, number: int, person: str, several: bool, recipes: Mapping[str, Recipe]) -> list[Facts]:
     """The trials of one person, each with its places in the streams."""
-    entry = part.stores.trials.entry(person, part.content[person][""])
-    assert entry is not None
-    name = part.corpus.name
+    name, spoilt = part.corpus.name, part.spoilt.get(person)
+    entry = part.stores.trials.entry(person, part.content[person][""]) if spoilt is None else None
+    trials = entry["trials"] if entry else []
+    if spoilt is not None:
+        trials = [{"where": spoilt.where, "problem": as_facts(spoilt)}]
     rows = [
         {"corpus": name, "part": number, "session": "1", "stimulus": "", "onset": 0.0, "ratings": {}, "group": {}}
         | row
         | {"subject": f"{name}/{person}" if several else person, "streams": {}, "root": str(part.corpus.root)}
-        for row in entry["trials"]
+        for row in trials
     ]
     if several:  # two corpora's first videos are not one stimulus
         rows = [row | {"stimulus": f"{name}/{row['stimulus']}"} for row in rows]
-    for stream, recipe in recipes.items():
-        stores, content = part.stores.streams[stream], part.content[person][recipe.of]
+    for stream in recipes:
+        stores, content = part.stores.streams[stream], part.content[person][stream]
         raw = stores.raw.entry(person, content)
         made = stores.features.entry(person, content) if stores.features else None
-        for i, row in enumerate(rows):
-            place = dict(raw["trials"][i]) if raw and i < len(raw["trials"]) else {}
+        if spoilt is not None or raw is None:
+            rows[0]["streams"][stream] = {}
+            continue
+        features = made["trials"] if made else [None] * len(rows)
+        for row, place, feature in zip(rows, map(dict, raw["trials"]), features, strict=True):
             if "at" in place:
-                assert raw is not None
                 place |= {"at": place["at"] + raw["start"], "kind": raw["kind"]}
-            if stores.features and "at" in place:
-                assert made is not None
-                feature = made["trials"][i]
+            if made and "at" in place:
                 if "problem" in feature:
                     place = {"problem": feature["problem"]}
                 else:
@@ -278,19 +296,17 @@ def _stream(name: str, rows: list[Facts], parts: Sequence[Part]) -> CachedStream
     stores = [p.stores.streams[name] for p in parts]
     features = None
     if made := next((place["features"] for place in places if "features" in place), None):
-        width = (len(made["kind"]["channels"]), len(made["kind"]["names"]))
-        cells = 4 * width[0] * width[1]
         here = [place.get("features", {}) for place in places]
         features = CachedFeatures(
-            tuple(_mapped(s.features.data, np.dtype(np.float32), (-1, *width)) for s in stores if s.features),
+            tuple(_mapped(s.features, np.dtype(np.float32)) for s in stores if s.features),
             part,
-            np.array([f.get("at", 0) // cells for f in here], dtype=np.int64),
+            np.array([f.get("at", 0) // 4 for f in here], dtype=np.int64),
             np.array([f.get("count", 0) for f in here], dtype=np.int64),
             tuple(made["kind"]["channels"]),
             tuple(made["kind"]["names"]),
         )
     return CachedStream(
-        tuple(_mapped(s.raw.data, dtype, (-1,)) for s in stores),
+        tuple(_mapped(s.raw, dtype) for s in stores),
         part,
         np.array([p.get("at", 0) // dtype.itemsize for p in places], dtype=np.int64),
         np.array([p["length"] if "at" in p else 0 for p in places], dtype=np.int64),
@@ -302,10 +318,10 @@ def _stream(name: str, rows: list[Facts], parts: Sequence[Part]) -> CachedStream
     )
 
 
-def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    """The whole file as an array; nothing is read until it is used. What is not committed yet is nobody's."""
-    cell = int(np.prod(shape[1:])) * dtype.itemsize
-    count = path.stat().st_size // cell if path.exists() else 0
+def _mapped(store: Store, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """What is committed of a store as an array; nothing is read until it is used."""
+    count = store.committed // dtype.itemsize
+    store.holds()
     if count == 0:
-        return np.zeros((0, *shape[1:]), dtype)
-    return np.memmap(path, dtype, "r", shape=(count, *shape[1:]))
+        return np.zeros(0, dtype)
+    return np.memmap(store.data, dtype, "r", shape=(count,))

@@ -10,16 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
 from affect.errors import UserError
-from affect.preprocessing.step import describe
+from affect.preprocessing.step import Features, Step, VideoStep, describe
 from datamodules.assemble import BadTrials, Cache, Part, assemble
 from datamodules.atomic import disk_space
 from datamodules.corpora.base import Corpus
-from datamodules.fingerprint import Fingerprints, code, digest
-from datamodules.preparation import Recipe, Task, Wanted, as_facts
+from datamodules.corpora.media import FILM, SOUND, STILL
+from datamodules.fingerprint import Fingerprints, code, digest, foreign, versions
+from datamodules.preparation import Recipe, Task, Wanted
 from datamodules.store import Store, Stores, StreamStore
 from datamodules.windowing import Windowing
 from datamodules.workers import work
@@ -27,7 +29,10 @@ from datamodules.workers import work
 __all__ = ["BadTrials", "Cache", "Progress", "Recipe", "Survey", "Windowing", "prepare", "survey"]
 
 Progress = Callable[[str, int, int], None]
-_READ = ("affect/batch.py", "datamodules/corpora", "datamodules/quality.py", "datamodules/preparation.py")
+_READ = (
+    "affect/batch.py",
+    *("datamodules/corpora", "datamodules/quality.py", "datamodules/preparation.py", "datamodules/windowing.py"),
+)
 _MADE = (*_READ, "affect/preprocessing")
 """Sources that make the trials, and the streams, what they are."""
 
@@ -59,8 +64,8 @@ def prepare(
     for corpus in corpora:
         found = survey(corpus, recipes, window, root, progress)
         with _locked(root / corpus.name):
-            _complete(found, corpus, recipes, window, bad_trials, workers, progress)
-        parts.append(Part(corpus, found.people, found.content, found.stores))
+            spoilt = _complete(found, corpus, recipes, window, bad_trials, workers, progress)
+        parts.append(Part(corpus, found.people, found.content, found.stores, spoilt))
     return assemble(parts, recipes, window, bad_trials, scale)
 
 
@@ -70,7 +75,8 @@ class Survey:
 
     Args:
         people: to prepare, in order.
-        content: person → stream ("" for the trials table) → hash of the files it is read from.
+        content: person → stream of the experiment ("" for the trials table) → hash of the files it is made from, those
+            of the trials table always among them: streams and trials go together by their order.
         files: all of them.
         stores: where everything lies or will lie.
     """
@@ -96,32 +102,52 @@ def survey(
     """Look at a corpus's files, which are read once to be known by their content."""
     corpus.ensure()
     people = corpus.subjects()
-    streams = ["", *dict.fromkeys(r.of for r in recipes.values())]
     prints = Fingerprints(root / "fingerprints.json")
-    files = {p: {s: corpus.files_of(p, s) if s else corpus.files(p) for s in streams} for p in people}
+    files = {p: {"": [], **{n: _files(corpus, p, r) for n, r in recipes.items()}} for p in people}
+    listed = {p: _split(corpus.files(p)) for p in people}
     content: dict[str, dict[str, str]] = {}
     with ThreadPoolExecutor(4) as pool:  # hashing leaves the interpreter free
-        hashes = {p: {s: pool.submit(prints.of, paths) for s, paths in own.items()} for p, own in files.items()}
+        hashes = {
+            p: {n: pool.submit(prints.of, [*listed[p][0], *paths], listed[p][1]) for n, paths in own.items()}
+            for p, own in files.items()
+        }
         for i, person in enumerate(people):
             progress("checking files", i, len(people))
-            content[person] = {s: future.result() for s, future in hashes[person].items()}
+            content[person] = {n: future.result() for n, future in hashes[person].items()}
     with disk_space(root):
         prints.save()
-    listed = list(dict.fromkeys(path for own in files.values() for paths in own.values() for path in paths))
-    return Survey(people, content, listed, _stores(corpus, recipes, window, root))
+    read = [path for p in people for paths in (listed[p][0], *files[p].values()) for path in paths]
+    return Survey(people, content, list(dict.fromkeys(read)), _stores(corpus, recipes, window, root))
+
+
+def _files(corpus: Corpus, person: str, recipe: Recipe) -> list[Path]:
+    """All that a stream of the experiment is made from."""
+    beside = [name for step in recipe.steps if isinstance(step, Step) for name in step.beside if name in corpus.streams]
+    return list(dict.fromkeys(path for name in (recipe.of, *beside) for path in corpus.files_of(person, name)))
+
+
+def _split(files: list[Path]) -> tuple[list[Path], list[Path]]:
+    """(read for the trials table, only there): what a film or a sound holds makes no trial, that it is there may."""
+    media = {*SOUND, *FILM, *STILL}
+    return [p for p in files if p.suffix.lower() not in media], [p for p in files if p.suffix.lower() in media]
 
 
 def _stores(corpus: Corpus, recipes: Mapping[str, Recipe], window: Windowing, root: Path) -> Stores:
     home = root / corpus.name
-    stores = Stores(Store(home / f"trials-{digest([code(*_READ), corpus.settings()])}"))
+    reader = [corpus.settings(), foreign(type(corpus).__module__)]
+    stores = Stores(Store(home / f"trials-{digest([code(*_READ), reader])}"))
     for name, recipe in recipes.items():
-        steps = [describe(step) for step in recipe.steps]
-        raw = home / f"{recipe.of}-{digest([code(*_MADE), corpus.settings(), steps])}"
+        raw = home / f"{recipe.of}-{digest([code(*_MADE), versions(), reader, [_named(s) for s in recipe.steps]])}"
         made = None
         if recipe.features:
-            made = Store(raw / f"features-{digest([describe(recipe.features), vars(window)])}")
+            made = Store(raw / f"features-{digest([_named(recipe.features), vars(window)])}")
         stores.streams[name] = StreamStore(Store(raw), made)
     return stores
+
+
+def _named(part: Step | VideoStep | Features) -> list[Any]:
+    """What a part is, and the source of one from outside the project."""
+    return [describe(part), foreign(type(part).__module__)]
 
 
 @contextmanager
@@ -151,28 +177,33 @@ def _complete(
     bad_trials: BadTrials,
     workers: int,
     progress: Progress,
-) -> None:
-    """Prepare whoever is not there yet; commits are made in the order of people, whoever is ready first."""
-    people, content, stores = found.people, found.content, found.stores
-    tasks = found.missing(corpus, recipes, window)
-    done = len(people) - len(tasks)
+) -> dict[str, UserError]:
+    """Prepare whoever is not there yet; commits are made in the order of people, whoever is ready first.
+
+    Returns:
+        People who cannot be read, if that may be; nothing is kept of them, so that they are tried again.
+    """
+    stores, tasks = found.stores, found.missing(corpus, recipes, window)
+    done = len(found.people) - len(tasks)
     by_name = {store.name: store for store in stores.all()}
+    spoilt = {}
     for person, facts in work(list(tasks.values()), by_name, workers):
-        progress("preparing", done, len(people))
+        progress("preparing", done, len(found.people))
+        done += 1
         if isinstance(facts, UserError):
             if bad_trials == "error":
                 raise facts
-            spoilt = {"where": facts.where, "problem": as_facts(facts)}  # the whole person, as one row
-            facts = {stores.trials.name: {"size": 0, "trials": [spoilt]}}
+            spoilt[person] = facts
+            continue
         for w in tasks[person].wanted:
             for name in w.stores():
-                made = facts.get(name, {"size": 0, "kind": None, "trials": [{}]})
-                by_name[name].commit(person, content[person][w.of], made["size"], made)
+                made = facts[name]
+                by_name[name].commit(person, w.content, made["size"], made)
                 if bad_trials == "error" and made["trials"] and all("problem" in t for t in made["trials"]):
                     raise UserError(*made["trials"][0]["problem"])  # the others would fare no better
         if tasks[person].rows is None:
-            by_name[stores.trials.name].commit(person, content[person][""], 0, facts[stores.trials.name])
-        done += 1
+            stores.trials.commit(person, found.content[person][""], 0, facts[stores.trials.name])
+    return spoilt
 
 
 def _task(
@@ -188,9 +219,9 @@ def _task(
     wanted: dict[str, Wanted] = {}
     for name, recipe in recipes.items():
         stream = stores.streams[name]
-        entry = stream.raw.entry(person, content[recipe.of])
+        entry = stream.raw.entry(person, content[name])
         missing = {}
-        if stream.features and recipe.features and stream.features.entry(person, content[recipe.of]) is None:
+        if stream.features and recipe.features and stream.features.entry(person, content[name]) is None:
             missing = {stream.features.name: recipe.features}
         if entry is not None and not missing:
             continue
@@ -198,6 +229,7 @@ def _task(
         wanted[stream.raw.name] = Wanted(
             recipe.of,
             recipe.steps,
+            content[name],
             stream.raw.name if entry is None else None,
             {**(before.features if before else {}), **missing},
             None if entry is None else (stream.raw.data, entry),

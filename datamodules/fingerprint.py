@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterable
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,35 @@ def code(*parts: str) -> str:
     return digest([[str(file.relative_to(root)), file.read_text(encoding="utf-8")] for file in files])
 
 
+PACKAGES = (
+    *("numpy", "scipy", "mne", "neurokit2", "soxr", "librosa", "torch", "torchaudio", "timm"),
+    *("av", "opencv-python-headless", "opensmile"),
+)
+
+
+@cache
+def versions() -> list[str]:
+    """Of the packages whose numbers end up in what is prepared and trained."""
+    return [f"{name} {_version(name)}" for name in PACKAGES]
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"
+
+
+@cache
+def foreign(module: str) -> str | None:
+    """Hash of the file of a module from outside the project, whose changes `code` does not see; None for our own."""
+    if module.split(".")[0] in ("affect", "datamodules", "experiments"):
+        return None
+    loaded = sys.modules.get(module)
+    path = Path(getattr(loaded, "__file__", None) or "")
+    return digest(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
 def _hash(path: Path) -> str:
     """XXH3-128 of the content: as fast as memory; against accidents, not against forgers."""
     result, block = xxhash.xxh3_128(), bytearray(1 << 18)
@@ -51,9 +82,9 @@ class Fingerprints:
         except (OSError, ValueError):
             self._known = {}
 
-    def of(self, files: Iterable[Path]) -> str:
-        """One hash for the names and contents of `files`, in their order."""
-        return digest([[path.name, self._content(path)] for path in files], 32)
+    def of(self, files: Iterable[Path], listed: Iterable[Path] = ()) -> str:
+        """One hash for the names and contents of `files`, and the names of those that are only `listed`."""
+        return digest([[[path.name, self._content(path)] for path in files], [path.name for path in listed]], 32)
 
     def _content(self, path: Path) -> str:
         try:

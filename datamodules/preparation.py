@@ -1,6 +1,6 @@
 """One person's trials: read once, checked, through their steps and features, appended to the stores."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affect.batch import Signal, Video
-from affect.errors import UserError
+from affect.errors import SetupError, UserError
 from affect.preprocessing.step import Features, Step, VideoStep
 from datamodules.corpora.base import Corpus, Source, Trial
 from datamodules.quality import Quality, check_rating, inspect
@@ -44,6 +44,7 @@ class Wanted:
     Args:
         of: stream of the corpus.
         steps: it goes through.
+        content: hash of the files it is read from.
         raw: name of the store of the signal.
         features: name of a store → features of the windows.
         kept: where `raw` is there already: its file, and the person's entry in its journal.
@@ -51,6 +52,7 @@ class Wanted:
 
     of: str
     steps: tuple[Step | VideoStep, ...]
+    content: str
     raw: str | None
     features: Mapping[str, Features]
     kept: tuple[Path, Facts] | None = None
@@ -187,10 +189,18 @@ def _add(
             source = _open(trial, w.of, opened)
             if isinstance(source, Signal):
                 quality = inspect(source, w.of, trial.where)
-            repaired = quality.dead and any(isinstance(s, Step) and s.repairs_dead for s in w.steps)
-            if quality.problem and not repaired:
+            if quality.problem and not _repaired(quality, w.steps):
                 raise quality.problem
             signal = _through(trial, source, w, opened)
+            if (
+                w.steps
+                and signal.data.dtype.kind == "f"
+                and not np.isfinite(signal.data).all()
+                and w.of != "annotation"
+            ):
+                raise _refused(trial.where, w.of, w.steps[-1], ValueError("samples that are not finite came out"))
+        except SetupError:
+            raise
         except UserError as error:
             problem = error
     if signal is None or isinstance(trial, UserError):
@@ -211,6 +221,15 @@ def _add(
             return
         product.write(w.raw, signal.data.swapaxes(0, 1), {"length": signal.data.shape[1]}, quality)
     _features(signal, trial.onset, trial.where, w, window, product)
+
+
+def _repaired(quality: Quality, steps: Sequence[Step | VideoStep]) -> bool:
+    """Whether a step takes care of what is wrong."""
+    own = [step for step in steps if isinstance(step, Step)]
+    return bool(
+        (quality.dead and any(step.repairs_dead for step in own))
+        or (quality.missing and any(step.repairs_missing for step in own))
+    )
 
 
 def other_kind(stream: str, found: Facts, expected: Facts, where: str) -> UserError:
@@ -254,7 +273,7 @@ def _through(trial: Trial, source: Signal | Video, w: Wanted, opened: dict[str, 
         except ValueError as error:
             raise _refused(trial.where, w.of, step, error) from None
     if isinstance(current, Video):
-        raise UserError(
+        raise SetupError(
             f"data.streams.{w.of}.steps", "none for a video", "a first step that makes pictures of it", "add FaceCrops"
         )
     return current
@@ -273,6 +292,10 @@ def _features(signal: Signal, onset: float, where: str, w: Wanted, window: Windo
     for name, features in w.features.items():
         try:
             rows = compute(features, signal, onset, window)
+            if not np.isfinite(rows[1:]).all():
+                raise ValueError("features that are not finite numbers")
+        except UserError as error:  # about weights, a missing package: no other recording would fare better
+            raise SetupError(error.where, error.found, error.expected, error.remedy) from None
         except ValueError as error:
             product.absent(name, _refused(where, w.of, features, error))
             continue

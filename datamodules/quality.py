@@ -52,7 +52,7 @@ def inspect(signal: Signal, stream: str, where: str) -> Quality:
         found = f"{int(bad.sum())} NaN or infinite samples in {stream} channels {names}"
         return Quality(missing=int(bad.sum()), problem=UserError(where, found, "finite samples", _REMEDY))
     dead = tuple(c for c, still in zip(channels, low == high, strict=True) if still and signal.rate)
-    if dead:
+    if dead and stream != "au":  # a face may do nothing all the time
         found = f"constant (dead) {stream} channels {list(dead)}"
         return Quality(dead=dead, problem=UserError(where, found, "channels that vary over the trial", _REMEDY))
     return Quality(clipped=_clipped(signal, low, high))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
+from affect.errors import SetupError
 from datamodules.atomic import disk_space, write_text
 
 Facts = dict[str, Any]
@@ -30,6 +31,7 @@ class Store:
         self.folder = folder
         self.data = folder / "data.bin"
         self._end: int | None = None
+        self._committed = 0
 
     @property
     def name(self) -> str:
@@ -46,11 +48,26 @@ class Store:
 
     @property
     def end(self) -> int:
-        """Bytes that are committed."""
+        """Bytes that are committed, rounded up so that what follows is aligned for any kind of number."""
         if self._end is None:
             entries = (json.loads(p.read_text(encoding="utf-8")) for p in (self.folder / "people").glob("*.json"))
-            self._end = max((int(e["start"]) + int(e["size"]) for e in entries), default=0)
+            committed = max((int(e["start"]) + int(e["size"]) for e in entries), default=0)
+            self._committed = committed
+            self.holds()
+            self._end = _aligned(committed)
         return self._end
+
+    @property
+    def committed(self) -> int:
+        """Bytes that are committed."""
+        return self._committed if self.end >= 0 else 0
+
+    def holds(self) -> None:
+        """Raise if the file is shorter than what was committed: a copy in part, or a crash of the machine."""
+        there = self.data.stat().st_size if self.data.exists() else 0
+        if there < self._committed:
+            expected = f"{self._committed} or more, as the journal says"
+            raise SetupError(self.data, f"{there} bytes", expected, f"delete the folder {self.folder}")
 
     @contextmanager
     def tail(self) -> Iterator[BinaryIO]:
@@ -59,6 +76,7 @@ class Store:
         with disk_space(self.folder), self.data.open("ab") as file:
             if file.tell() != self.end:
                 file.truncate(self.end)  # what an interrupted person left behind
+                file.seek(0, 2)
             yield file
 
     def adopt(self, part: Path) -> None:
@@ -69,10 +87,10 @@ class Store:
 
     def commit(self, person: str, content: str, size: int, facts: Facts) -> None:
         """Make the last `size` bytes written the person's."""
-        if size:
-            assert self.data.stat().st_size == self.end + size
+        assert not size or self.data.stat().st_size == self.end + size
         write_text(self._path(person, content), json.dumps({"start": self.end, "size": size, **facts}))
-        self._end = self.end + size
+        self._committed = self.end + size
+        self._end = _aligned(self._committed)
 
     def _path(self, person: str, content: str) -> Path:
         return self.folder / "people" / f"{quote(person, safe=' ')[:150]}-{content[:16]}.json"
@@ -80,6 +98,10 @@ class Store:
     def bytes_on_disk(self) -> int:
         """Size of everything in the folder."""
         return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()) if self.folder.is_dir() else 0
+
+
+def _aligned(size: int) -> int:
+    return -(-size // 8) * 8
 
 
 @dataclass(frozen=True)

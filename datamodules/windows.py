@@ -88,53 +88,43 @@ class StreamWindows:
         self._samples, first, self._real = cache.window.samples(
             stream.rate, stream.length[trial], self._onset[trial], table.number
         )
-        row = len(stream.channels) * int(np.prod(stream.size, dtype=int))  # elements a sample
-        self._place = np.where(self.present, stream.offset[trial] // row + first, 0)
+        self._width = len(stream.channels) * int(np.prod(stream.size, dtype=int))  # numbers a sample
+        self._place = np.where(self.present, stream.offset[trial] + first * self._width, 0)
         self._whole = bool((self._real == self._samples)[self.present].all())
         self._part = stream.part[trial]
-        self._signals = tuple(data.view(np.ndarray).reshape(-1, row) for data in stream.data)
+        self._signals = tuple(data.view(np.ndarray) for data in stream.data)
         picture = (stream.size[0], stream.size[1]) if stream.size else None
         if stream.features is None:
             self.shape = StreamShape(stream.channels, self._samples, stream.rate, picture)
-            self._maps = self._signals
         else:
             made = stream.features
             self.shape = StreamShape(made.channels, len(made.names), None)
-            self._row = made.row[trial] + 1 + np.minimum(table.number, np.maximum(made.count[trial] - 1, 0))
-            self._row[~self.present] = 0
-            self._maps = tuple(
-                data.view(np.ndarray).reshape(len(data), len(made.channels) * len(made.names)) for data in made.data
-            )
+            row = 1 + np.minimum(table.number, np.maximum(made.count[trial] - 1, 0))
+            self._computed = np.where(self.present, made.offset[trial] + row * made.cells, 0)
+            self._maps = tuple(data.view(np.ndarray) for data in made.data)
         self._touched = 0
 
     def gather(self, rows: Rows) -> NDArray[Any]:
         """(B, C, T), (B, C, F) float32 or (B, 3, T, H, W) uint8 of the windows `rows`, zeros where absent."""
-        if self._stream.features is None:
+        made = self._stream.features
+        if made is None:
             return self.raw(rows)
-        values = self._by_part(rows, self._maps, self._feature_rows)
+        values = self._by_part(rows, self._maps, lambda data, part: _pieces(data, self._computed[part], made.cells))
         return values.reshape(len(rows), len(self.shape.channels), self.shape.length)
 
     def raw(self, rows: Rows) -> NDArray[Any]:
         """(B, C, T, …) samples, whether or not there are features."""
         stream = self._stream
-        values = self._by_part(rows, self._signals, self._pieces)
+        values = self._by_part(rows, self._signals, self._sampled)
         return values.reshape(len(rows), self._samples, len(stream.channels), *stream.size).swapaxes(1, 2)
 
-    def _feature_rows(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
-        """(B, C' · F)."""
-        found: NDArray[Any] = data[self._row[rows]]
-        return found
-
-    def _pieces(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
+    def _sampled(self, data: NDArray[Any], rows: Rows) -> NDArray[Any]:
         """(B, samples · C · …): a window is one piece of memory, unless it repeats a short trial."""
-        place, samples = self._place[rows], self._samples
-        if not self._whole:
-            index = place[:, None] + np.arange(samples) % self._real[rows][:, None]
-            found: NDArray[Any] = data[index].reshape(len(rows), samples * data.shape[1])
-            return found
-        shape = (max(0, len(data) - samples + 1), samples * data.shape[1])
-        pieces: NDArray[Any] = as_strided(data, shape, (data.strides[0], data.itemsize), writeable=False)[place]
-        return pieces
+        place, samples, width = self._place[rows], self._samples, self._width
+        if self._whole:
+            return _pieces(data, place, samples * width)
+        within = np.arange(samples) % self._real[rows][:, None]
+        return _pieces(data, place[:, None] + within * width, width).reshape(len(rows), samples * width)
 
     def _by_part(
         self,
@@ -190,18 +180,27 @@ class StreamWindows:
 
     def _of_trial(self, trial: int, a: int, b: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(n, C, F) values of the windows a … b of a trial, and (C, F) of its baseline, NaN where it has none."""
-        stream = self._stream
+        stream, number = self._stream, self.table.number
         if stream.features is not None:
-            made, data = stream.features, stream.features.data[stream.part[trial]]
-            return data[self._row[a : b + 1]].astype(np.float64), data[made.row[trial]].astype(np.float64)
+            values = stream.features.of_trial(trial).astype(np.float64)
+            last = len(values) - 1
+            return values[1 + np.minimum(number[a : b + 1], last - 1)], values[0]
         samples = np.asarray(stream.signal(trial))  # (C, T, …)
-        row = samples[:, :1].size
-        begin = int(self._place[a] - stream.offset[trial] // row)
-        end = int(self._place[b] - stream.offset[trial] // row) + self._real[b]
-        values = np.moveaxis(samples, 0, -1)[begin:end].reshape(-1, len(samples), 1).astype(np.float64)
+        begin = int(self._place[a] - stream.offset[trial]) // self._width
+        end = int(self._place[b] - stream.offset[trial]) // self._width + self._real[b]
+        between = np.moveaxis(samples, 0, -1)[begin:end].reshape(-1, len(samples), 1).astype(np.float64)
         rest = samples[:, : round(self._onset[trial] * stream.rate)]
         before = rest.reshape(len(samples), -1).astype(np.float64).mean(axis=1)[:, None] if rest.size else np.nan
-        return values, np.asarray(before)
+        return between, np.asarray(before)
+
+
+def _pieces(data: NDArray[Any], start: Rows, length: int) -> NDArray[Any]:
+    """(…, length): pieces of an array of numbers, each from its start on."""
+    step = data.itemsize
+    found: NDArray[Any] = as_strided(data, (max(0, len(data) - length + 1), length), (step, step), writeable=False)[
+        start
+    ]
+    return found
 
 
 def _mapping(data: NDArray[Any]) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import quote
 
-from affect.errors import UserError
+from affect.errors import SetupError, UserError
 from datamodules.atomic import disk_space
 from datamodules.preparation import Facts, Task, prepare_person
 from datamodules.store import Store
@@ -37,7 +37,8 @@ def work(tasks: Sequence[Task], stores: Mapping[str, Store], workers: int = 0) -
     left = (time.perf_counter() - began) * (len(tasks) - 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     count = min(workers or cores, len(tasks) - 1)
-    if count < 2 or left < _WORTH:
+    alone = multiprocessing.current_process().daemon  # a worker of the experiment may not start more
+    if count < 2 or left < _WORTH or alone:
         yield from (_here(task, stores) for task in tasks[1:])
         return
     with _pool(count) as pool:
@@ -57,6 +58,8 @@ def _here(task: Task, stores: Mapping[str, Store]) -> Result:
         files = {name: stack.enter_context(stores[name].tail()) for name in task.stores()}
         try:
             return task.person, prepare_person(task, files)
+        except SetupError:
+            raise
         except UserError as error:
             return task.person, error
 
@@ -72,6 +75,8 @@ def _elsewhere(task: Task) -> dict[str, Facts] | UserError:
             files[name] = stack.enter_context(part.open("wb"))
         try:
             return prepare_person(task, files)
+        except SetupError:
+            raise
         except UserError as error:
             return error
 

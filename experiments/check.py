@@ -1,5 +1,6 @@
 """Everything about a config that can be wrong and is known before any data is read."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from affect.errors import UserError
@@ -32,6 +33,7 @@ def check(experiment: Experiment) -> Experiment:
                 raise UserError(
                     f"data.streams.{name}", f"{of!r}", f"a stream of {facts.name}: {list(facts.streams)}", "rename it"
                 )
+    _check_scales(corpora, data.scale)
     names = [corpus.name for corpus in corpora]
     if len(set(names)) < len(names):
         raise UserError("data.corpus", f"{names}", "each corpus once", "remove the repeated ones")
@@ -65,6 +67,21 @@ def check(experiment: Experiment) -> Experiment:
         if not there.is_dir():
             raise UserError(path, "not a folder", "a folder that may be written to", f"set --{key} to another folder")
     return _complete(experiment)
+
+
+def _check_scales(corpora: Sequence[Corpus], scale: tuple[float, float] | None) -> None:
+    """Refuse ratings of one name on different scales."""
+    seen: dict[str, tuple[str, object]] = {}
+    for corpus in corpora:
+        for rating, own in corpus.facts(scale).ratings.items():
+            first, expected = seen.setdefault(rating, (corpus.name, own))
+            if own != expected:
+                raise UserError(
+                    "data.scale",
+                    f"{rating} of {corpus.name} is {own}, of {first} {expected}",
+                    "one scale for the ratings of all corpora",
+                    "set --data.scale='[1, 9]' (classes must have the same names)",
+                )
 
 
 def _check_targets(experiment: Experiment, corpus: CorpusFacts) -> None:

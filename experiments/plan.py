@@ -13,7 +13,7 @@ from affect.encoders import Encoder
 from affect.fusion import Fusion
 from affect.learners.network import Network
 from affect.preprocessing.normalisation import Normalisation, Setting, setting
-from datamodules.fingerprint import code, digest
+from datamodules.fingerprint import code, digest, foreign, versions
 from datamodules.protocols import Fold, Protocol
 from datamodules.targets import Target
 from datamodules.windows import WindowSet, cut
@@ -114,7 +114,9 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     check_folds(folds, targets, labels, windows, experiment.selection == "source-validation")
     check_baselines(folds, windows, experiment.normalisation)
     shared = {
-        "code": code(*_CODE),
+        "code": [code(*_CODE), *versions()],
+        "foreign": sorted({f"{m} {source}" for m in _modules(experiment.model_dump()) if (source := foreign(m))}),
+        "accelerator": experiment.compute.accelerator,
         "data": cache.fingerprint,
         **experiment.model_dump(
             include={"model", "selection", "trainer", "domain"}, exclude={"trainer": {"checkpoint_every"}}
@@ -134,6 +136,14 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     plan = Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
     plan.network()  # an encoder that cannot take its stream says so now, not in every run
     return plan
+
+
+def _modules(tree: Any) -> list[str]:
+    """The module of every class path of a config."""
+    if isinstance(tree, dict):
+        own = [str(tree["class_path"]).rpartition(".")[0]] if "class_path" in tree else []
+        return own + [path for value in tree.values() for path in _modules(value)]
+    return [path for value in tree for path in _modules(value)] if isinstance(tree, list) else []
 
 
 def _run(

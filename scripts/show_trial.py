@@ -96,8 +96,7 @@ def _picture(path: Path, title: str, recorded: Signal | Video, cache: Any, name:
         cuts = f"{count} window{'s' if count > 1 else ''} of {cache.window.seconds:g} s, every {cache.window.step:g} s"
         axes[1].set_xlabel(f"s; {cuts}{' (repeated until full)' if end - start < cache.window.seconds else ''}, shaded")
     if made:
-        first = int(made.row[row]) + 1
-        _features(figure, axes[2], made, made.data[made.part[row]][first : first + count])
+        _features(figure, axes[2], made, made.of_trial(row)[1 : 1 + count])
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 

@@ -7,6 +7,7 @@ from affect.preprocessing.eeg import BandAsymmetry, BandPower, DifferentialEntro
 from affect.preprocessing.face import FaceCrops
 from affect.preprocessing.filters import BandPass, Notch, Resample
 from affect.preprocessing.functionals import Functionals, Trend
+from affect.preprocessing.gaps import FillGaps
 from affect.preprocessing.heart import Beats, HeartRate, HeartRateVariability
 from affect.preprocessing.peripheral import Clean, MuscleActivity, Respiration
 from affect.preprocessing.pictures import HOG, TimmEmbedding
@@ -29,6 +30,7 @@ __all__ = [
     "EGeMAPS",
     "FaceCrops",
     "Features",
+    "FillGaps",
     "FilteredDifferentialEntropy",
     "Functionals",
     "HeartRate",

@@ -20,11 +20,13 @@ class Step(ABC):
 
     Attributes:
         beside: other streams of the same trial it looks at; given by name after the signal, None where absent.
-        repairs_dead: whether channels that never move are its business; they are no reason to refuse a trial then.
+        repairs_dead, repairs_missing: whether channels that never move, or missing samples, are its business; they are
+            no reason to refuse a trial then.
     """
 
     beside: ClassVar[tuple[str, ...]] = ()
     repairs_dead: ClassVar[bool] = False
+    repairs_missing: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, signal: Signal, **beside: Signal | None) -> Signal: ...

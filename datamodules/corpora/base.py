@@ -120,7 +120,8 @@ class Corpus(ABC):
 
     @abstractmethod
     def files(self, subject: str) -> list[Path]:
-        """The files a subject's trials are read from, ratings included; the cache is keyed by their content."""
+        """The files that say which trials a subject has, with which ratings; the cache is keyed by their content, and
+        by the mere names of sounds, films and pictures among them."""
 
     def files_of(self, subject: str, stream: str) -> list[Path]:
         """The files one stream is read from; fewer, or others, than `files` where streams lie in files of their own."""

@@ -40,10 +40,10 @@ class Ceap(Corpus):
     Only a protocol with `new_stimuli` tells.
     Group facts: age in years, sex.
 
-    Read are the official JSON files (of the wristband the raw ones, as the corpus's own scripts read them; no file of
-    these was at hand when this was written), and a conversion of them: `metadata.csv` (subject, video, sam_valence, sam_arousal, video_fps,
-    video_frames, age, sex) with `signals/PNN_VN.npz` of `head_pitch_yaw` (T, 2), `fixations` (n, 4; first and last
-    frame, pitch, yaw), `annotation_t_v_a` (n, 3; s, valence, arousal), without the wristband.
+    Read are the official JSON files (of the wristband the raw ones, as the corpus's own scripts read them; not tried
+    on the real ones), or a conversion of them without the wristband: `metadata.csv` (subject, video, sam_valence,
+    sam_arousal, video_fps, video_frames, age, sex) and `signals/PNN_VN.npz` of `head_pitch_yaw` (T, 2), `fixations`
+    (n, 4; first and last frame, pitch, yaw) and `annotation_t_v_a` (n, 3; s, valence, arousal).
 
     Args:
         root: the folder that holds `2_QuestionnaireData` …, or `metadata.csv`.

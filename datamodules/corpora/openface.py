@@ -32,7 +32,8 @@ def read_openface(path: Path) -> Signal:
     Raises:
         UserError: not such a file, cut off, more than one face, or frames that are not evenly spaced.
     """
-    table = read_table(path, ("frame", "timestamp", "success"), _EXPECTED)
+    wanted = re.compile(r"frame|timestamp|success|au\d\d_[rc]")
+    table = read_table(path, ("frame", "timestamp", "success"), _EXPECTED, lambda name: bool(wanted.fullmatch(name)))
     columns = [c for c in table.columns if re.fullmatch(r"au\d\d_[rc]", c)]
     if not columns:
         raise UserError(path, f"no action unit among {list(table.columns)[:20]}", _EXPECTED, "run it with -aus")

@@ -1,6 +1,6 @@
 """Tables in text files as people save them: comma, semicolon or tab, with or without BOM, decimal point or comma."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -10,12 +10,18 @@ from affect.errors import UserError
 AGAIN = "download the file again"
 
 
-def read_table(path: Path, columns: Sequence[str], expected: str | None = None) -> pd.DataFrame:
+def read_table(
+    path: Path,
+    columns: Sequence[str],
+    expected: str | None = None,
+    only: Callable[[str], bool] = lambda column: True,
+) -> pd.DataFrame:
     """All cells as stripped text, column names stripped and in lower case, rows without a first column left out.
 
     Args:
         columns: that must be there, in lower case; the first one identifies a row.
         expected: what the file should look like, for messages.
+        only: whether a column, by its name in lower case, is read at all.
 
     Raises:
         UserError: no file, no table, no such column.

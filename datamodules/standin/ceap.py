@@ -24,6 +24,13 @@ VERSION = 1  # raise it when the files written change
 FILMS = ((7, 6), (7, 3), (3, 6), (3, 4), (7, 7), (7, 3), (4, 6), (3, 4))
 """Valence and arousal that V1 … V8 evoke in most."""
 LAYOUTS = ("official", "converted")
+NAMES = {
+    "HM_ScanPath": ("Behavior_HeadScanPath_Data", "Video_Behavior_ScanPath_Data"),
+    "EM_Fixation": ("Behavior_FixationData", "Video_Behavior_FixationData"),
+    "Transformed": ("ContinuousAnnotation_TransData", "Video_Annotation_TransData"),
+    "Raw": ("Physio_RawData", "Video_Physio_RawData"),
+}
+"""Folder → what its files call the list of people, of one, and the list of films."""
 
 Array = NDArray[np.float64]
 
@@ -104,14 +111,14 @@ def _watch(rng: np.random.Generator, seconds: float, strength: float, shift: flo
     films = []
     for film, (valence, arousal) in enumerate(ratings.tolist()):
         felt = strength * response * (arousal - 5) / 4
-        head = _head(rng, restless * np.exp(0.6 * felt), seconds)
+        head = _head(rng, restless * np.exp(0.4 * felt), seconds)
         stamps = np.cumsum(rng.uniform(0.1, 0.14, int(seconds / 0.12) + 1))
         stamps = np.append(stamps[stamps < seconds - 0.1], seconds)
         toward = 1 - np.exp(-stamps / (seconds / 4))  # the joystick starts in the middle
         given = 5 + toward[:, None] * (np.array([valence, arousal]) - 5 + 0.5 * rng.standard_normal((len(stamps), 2)))
         parts = {
             "head": np.column_stack([head[:, 0], _wrapped(head[:, 1])]),
-            "gaze": _fixations(rng, head, 0.5 * np.exp(-0.4 * felt), _fps(film)),
+            "gaze": _fixations(rng, head, 0.5 * np.exp(-0.3 * felt), _fps(film)),
             "annotation": np.column_stack([stamps, np.clip(given, 1, 9)]),
         }
         if wristband:
@@ -180,9 +187,8 @@ def _write_official(root: Path, people: list[dict[str, Any]], seconds: float) ->
                 rows = (zip(part.keys, row, strict=True) for row in parts[stream].tolist())
                 film[part.rows] = [{k: int(v) if k.endswith("Frame") else v for k, v in row} for row in rows]
         for file, watched in files.items():
-            path = root / file.format(number)
-            name = path.stem.partition("_")[2]
-            _dump(path, {name: [{**named, f"Video_{name}": watched}]})
+            outer, inner = NAMES[file.split("/")[1]]
+            _dump(root / file.format(number), {outer: [{**named, inner: watched}]})
 
 
 def _dump(path: Path, content: Any) -> None:

@@ -44,7 +44,7 @@ def invent(rng: np.random.Generator, shift: float) -> Body:
         temperature=33.0 + 1.5 * warmth,
         pulse=40 * np.exp(0.4 * height),
         lability=3 * np.exp(0.4 * lability),
-        response=1 + 0.4 * shift * rng.standard_normal(4),
+        response=1 + 0.6 * shift * rng.standard_normal(4),
     )
 
 
@@ -60,27 +60,28 @@ def measure(rng: np.random.Generator, body: Body, stress: Array) -> tuple[dict[s
     clock = np.arange(len(stress)) / RATE
 
     def drift(size: float) -> Array:
-        return np.asarray(size * np.cumsum(rng.standard_normal(len(stress))) / np.sqrt(1200 * RATE))
+        """By so much at the end of the session, however long it is."""
+        return np.asarray(size * np.cumsum(rng.standard_normal(len(stress))) / np.sqrt(len(stress)))
 
     breath = np.sin(2 * np.pi * np.cumsum(0.25 + 0.03 * grown + drift(0.02)) / RATE)
-    heart = np.log(body.heart_rate) + 0.1 * body.response[0] * grown + drift(0.04)
-    rate = np.exp(heart + 0.04 * np.exp(-0.5 * grown) * breath + 0.01 * rng.standard_normal(len(stress)))
+    heart = np.log(body.heart_rate) + 0.07 * body.response[0] * grown + drift(0.1)
+    rate = np.exp(heart + 0.04 * np.exp(-0.3 * grown) * breath + 0.01 * rng.standard_normal(len(stress)))
     fine = np.arange(int(seconds * 64)) / 64
     cycle = np.cumsum(np.interp(fine, clock, rate)) / 64
-    vessels = body.pulse * np.exp(-0.3 * body.response[3] * np.interp(fine, clock, grown))
+    vessels = body.pulse * np.exp(np.interp(fine, clock, drift(0.3) - 0.2 * body.response[3] * grown))
     phase = 2 * np.pi * (cycle % 1)
     wave = np.exp(2.5 * (np.cos(phase - 1.6) - 1)) + 0.35 * np.exp(3 * (np.cos(phase - 3.6) - 1))
     bvp = vessels * (wave - 0.4) + 1.5 * rng.standard_normal(len(fine))
     at = np.flatnonzero(np.diff(np.floor(cycle))) / 64
     hr = 60 * np.array([rate[a * RATE : (a + LATE) * RATE].mean() for a in range(max(0, int(seconds) - LATE))])
 
-    often = body.lability / 60 / RATE * np.exp(0.9 * body.response[1] * grown)
+    often = body.lability / 60 / RATE * np.exp(0.6 * body.response[1] * grown)
     onsets = (rng.uniform(size=len(stress)) < often) * rng.lognormal(-1.5, 0.5, len(stress))
     age = np.arange(30 * RATE) / RATE
     responses = np.convolve(onsets, 2.5 * (np.exp(-age / 3) - np.exp(-age / 0.8)))[: len(stress)]
-    level = np.exp(0.25 * body.response[1] * grown + drift(0.15))
+    level = np.exp(0.2 * body.response[1] * grown + drift(0.4))
     eda = body.conductance * (level + 0.3 * responses) + 0.003 * rng.standard_normal(len(stress))
-    temp = body.temperature - 0.5 * body.response[2] * grown + drift(0.5)
+    temp = body.temperature - 0.3 * body.response[2] * grown + drift(0.8)
 
     posture = rng.standard_normal(3)
     moves = 2 * np.repeat(rng.standard_normal((-(-len(fine) // 128), 3)) ** 3, 64, axis=0)[: len(fine) // 2]

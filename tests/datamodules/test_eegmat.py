@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from affect.errors import UserError
-from datamodules.corpora.base import check_rating, check_signal
+from datamodules.quality import check_rating, inspect
 from datamodules.corpora.eegmat import EEG_CHANNELS, Eegmat
 from datamodules.standin.eegmat import StandInEegmat, write_eegmat
 from datamodules.standin.folder import folder_of, write_once
@@ -72,8 +72,8 @@ def test_round_trip(written: Path) -> None:
         assert ecg.data.shape == (1, 512)
         assert (eeg.rate, eeg.unit, eeg.channels) == (128.0, "µV", EEG_CHANNELS)
         assert eeg.data.dtype == np.float32
-        check_signal(eeg, "eeg", trial.where)
-        check_signal(ecg, "ecg", trial.where)
+        assert inspect(eeg, "eeg", trial.where).problem is None
+        assert inspect(ecg, "ecg", trial.where).problem is None
         assert 1 < eeg.data.std() < 100
         assert 300 < ecg.data.max() < 1000
         assert trial.group.keys() == {"age", "sex", "count_quality"}
@@ -273,7 +273,7 @@ def test_real_corpus(real_data: Path) -> None:
     assert [t.stimulus for t in trials] == ["rest", "arithmetic"] * len(subjects)
     for trial in trials:
         for name, stream in trial.streams.items():
-            check_signal(stream, name, trial.where)
+            assert inspect(stream, name, trial.where).problem is None
             assert stream.seconds > 60
         assert 5 < np.median(trial.streams["eeg"].data.std(axis=1)) < 40
         assert 10 < trial.streams["ecg"].data.std() < 2000

@@ -87,15 +87,22 @@ def test_a_span_may_miss_a_second_at_either_end_and_no_more(folder: Path) -> Non
     assert session.cut("eda", START - 1, START + 10).data[0, 0] == 0  # its first sample
     late = session.cut("eda", START + 50, START + 61)
     assert (late.seconds, late.data[0, 0]) == (10, 50)
-    for start, stop, told in (
+
+
+@pytest.mark.parametrize(
+    ("start", "stop", "told"),
+    [
         (-1.5, 10, "starts 1.5 s after"),
         (50, 62, "ends 2.0 s before"),
         (-90, -80, "starts 90.0 s after"),
         (90, 100, "ends 40.0 s before"),
-    ):
-        error = error_of(lambda start=start, stop=stop: session.cut("eda", START + start, START + stop))
-        assert told in error.found
-        assert error.where.endswith("EDA.csv")
+    ],
+)
+def test_a_span_that_was_not_recorded(folder: Path, start: float, stop: float, told: str) -> None:
+    clock(folder, "eda", 4)
+    error = error_of(lambda: Session(folder).cut("eda", START + start, START + stop))
+    assert told in error.found
+    assert error.where.endswith("EDA.csv")
 
 
 def test_the_shared_part_is_what_all_streams_cover(folder: Path) -> None:
