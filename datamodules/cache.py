@@ -19,8 +19,8 @@ from affect.preprocessing.step import Features, Step, VideoStep, describe
 from datamodules.assemble import BadTrials, Cache, Part, assemble
 from datamodules.atomic import disk_space
 from datamodules.corpora.base import Corpus
-from datamodules.corpora.media import FILM, SOUND, STILL
 from datamodules.fingerprint import Fingerprints, code, digest, foreign, versions
+from datamodules.formats.media import FILM, SOUND, STILL
 from datamodules.preparation import Recipe, Task, Wanted
 from datamodules.store import Store, Stores, StreamStore
 from datamodules.windowing import Windowing
@@ -30,8 +30,8 @@ __all__ = ["BadTrials", "Cache", "Progress", "Recipe", "Survey", "Windowing", "p
 
 Progress = Callable[[str, int, int], None]
 _READ = (
-    "affect/batch.py",
-    *("datamodules/corpora", "datamodules/quality.py", "datamodules/preparation.py", "datamodules/windowing.py"),
+    *("affect/batch.py", "datamodules/corpora", "datamodules/formats"),
+    *("datamodules/quality.py", "datamodules/preparation.py", "datamodules/windowing.py"),
 )
 _MADE = (*_READ, "affect/preprocessing")
 """Sources that make the trials, and the streams, what they are."""

@@ -26,9 +26,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from affect.errors import UserError
 from datamodules import corpora
 from datamodules.corpora.base import Corpus
-from datamodules.fetch import Item, Progress, digests, fetch, no_room
-from datamodules.sources import Source, items, read_sources
-from datamodules.unpack import ARCHIVES, unpack
+from datamodules.download.fetch import Item, Progress, digests, fetch, no_room
+from datamodules.download.sources import Source, items, read_sources
+from datamodules.download.unpack import ARCHIVES, unpack
 
 AT_ONCE = 4  # files at a time
 SUMS = "CHECKSUMS.txt"

@@ -37,6 +37,9 @@ def beats(signal: Signal, kind: Kind) -> NDArray[np.float64]:
     cleaned = Clean(kind)(fine).data[0].astype(np.float64)
     if kind == "ecg":
         cleaned = _upright(cleaned)
+    else:  # a movement many times as large as the pulse would hide every beat from the detector
+        most = 5 * float(np.median(np.abs(cleaned)))
+        cleaned = np.clip(cleaned, -most, most)
     find = neurokit2.ecg_peaks if kind == "ecg" else neurokit2.ppg_peaks
     refusal = f"no regular heartbeat in {signal.seconds:.3g} s of {kind}"
     with told_by_neurokit(refusal):

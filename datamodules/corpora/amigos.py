@@ -15,8 +15,8 @@ import numpy as np
 from affect.batch import Signal, Video
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Source, Trial
-from datamodules.corpora.matfile import read_mat
-from datamodules.corpora.tables import AGAIN
+from datamodules.formats.matfile import read_mat
+from datamodules.formats.tables import AGAIN
 
 RATE = 128.0  # Hz
 EEG = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
@@ -108,7 +108,7 @@ class Amigos(Corpus):
 
     def _films(self, subject: str) -> dict[str, Path]:
         """Video → film of the subject's face."""
-        from datamodules.corpora.media import FILM
+        from datamodules.formats.media import FILM
 
         there: dict[str, Path] = {}
         for path in sorted(self.root.rglob("*_[fF]ace.*")):
@@ -211,7 +211,7 @@ def _annotation(rated: Any, seconds: float, where: str) -> Signal:
 
 
 def _film(path: Path, seconds: float | None) -> Video:
-    from datamodules.corpora.media import VideoFile
+    from datamodules.formats.media import VideoFile
 
     return VideoFile(path, 0.0, seconds)
 

@@ -16,8 +16,8 @@ from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
 from datamodules.corpora.ceap_files import PARTS, Converted, Files, Film, Official, Rows
-from datamodules.corpora.empatica import SENSORS
-from datamodules.corpora.tables import AGAIN
+from datamodules.formats.empatica import SENSORS
+from datamodules.formats.tables import AGAIN
 
 RATE = 5.0
 """Hz of head, gaze and annotation: the corpus gives the head as means over 0.2 s."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affect.errors import UserError
-from datamodules.corpora.tables import AGAIN, coded, numbers, read_table
+from datamodules.formats.tables import AGAIN, coded, numbers, read_table
 
 Rows = NDArray[np.float64]
 _SEXES = {"m": "male", "male": "male", "f": "female", "female": "female"}

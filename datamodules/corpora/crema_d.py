@@ -12,8 +12,8 @@ from typing import ClassVar
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Source, Trial
-from datamodules.corpora.media import FILM, SOUND, VideoFile, read_sound
-from datamodules.corpora.tables import coded, numbers, read_table
+from datamodules.formats.media import FILM, SOUND, VideoFile, read_sound
+from datamodules.formats.tables import coded, numbers, read_table
 
 EMOTIONS = {"ANG": "anger", "DIS": "disgust", "FEA": "fear", "HAP": "happy", "NEU": "neutral", "SAD": "sad"}
 INTENSITIES = {"LO": "low", "MD": "medium", "HI": "high", "XX": "unspecified"}

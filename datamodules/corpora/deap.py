@@ -17,8 +17,8 @@ import pandas as pd
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Source, Trial
-from datamodules.corpora.restricted_pickle import StoredArray, describe, load
-from datamodules.corpora.tables import coded, numbers, read_table
+from datamodules.formats.restricted_pickle import StoredArray, describe, load
+from datamodules.formats.tables import coded, numbers, read_table
 
 RATE = 128.0  # Hz
 _EEG = "Fp1 AF3 F3 F7 FC5 FC1 C3 T7 CP5 CP1 P3 P7 PO3 O1 Oz Pz Fp2 AF4 Fz F4 F8 FC6 FC2 Cz C4 T8 CP6 CP2 P4 P8 PO4 O2"
@@ -173,7 +173,7 @@ class Deap(Corpus):
 
     def _faces(self, subject: str, presented: pd.DataFrame | None) -> dict[int, Source]:
         """Video → the clip of the face that watched it."""
-        from datamodules.corpora.media import VideoFile
+        from datamodules.formats.media import VideoFile
 
         folder = self.home / "face_video"
         if not folder.is_dir():

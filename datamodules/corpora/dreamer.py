@@ -14,8 +14,8 @@ import numpy as np
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.matfile import At, read_mat
-from datamodules.corpora.tables import AGAIN, coded
+from datamodules.formats.matfile import At, read_mat
+from datamodules.formats.tables import AGAIN, coded
 
 EEG = ("AF3", "F7", "F3", "FC5", "T7", "P7", "O1", "O2", "P8", "T8", "FC6", "F4", "F8", "AF4")
 STREAMS: Mapping[str, tuple[float, tuple[str, ...], str]] = {

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.tables import AGAIN, read_table
+from datamodules.formats.tables import AGAIN, read_table
 
 EEG_CHANNELS = (
     *("Fp1", "Fp2", "F3", "F4", "F7", "F8", "T3", "T4", "C3", "C4"),

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.media import SOUND, read_sound
+from datamodules.formats.media import SOUND, read_sound
 
 EMOTIONS = {
     "W": "anger",

@@ -10,8 +10,8 @@ from typing import ClassVar
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.media import STILL, VideoFile
-from datamodules.corpora.tables import AGAIN, coded, numbers, read_table
+from datamodules.formats.media import STILL, VideoFile
+from datamodules.formats.tables import AGAIN, coded, numbers, read_table
 
 EMOTIONS = ("neutral", "happy")
 FOLDERS = {"neutral": "neutral_front", "happy": "smiling_front"}

@@ -12,8 +12,8 @@ import pandas as pd
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.media import SOUND, read_sound
-from datamodules.corpora.tables import AGAIN, coded, numbers, read_table
+from datamodules.formats.media import SOUND, read_sound
+from datamodules.formats.tables import AGAIN, coded, numbers, read_table
 
 EMOTIONS = ("anger", "fear", "happiness", "neutral", "sadness", "surprised")
 COLUMNS = ("file_id", "emotion", "normalized_text", "speaker_id", "gender", "age")

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Source, Trial
-from datamodules.corpora.media import FILM, SOUND, VideoFile, read_sound
-from datamodules.corpora.openface import ACTION_UNITS, UNIT, read_openface
-from datamodules.corpora.tables import numbers, read_table
+from datamodules.formats.media import FILM, SOUND, VideoFile, read_sound
+from datamodules.formats.openface import ACTION_UNITS, UNIT, read_openface
+from datamodules.formats.tables import numbers, read_table
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 INTENSITIES = ("normal", "strong")

@@ -10,9 +10,9 @@ import pandas as pd
 
 from affect.batch import Signal, Video
 from affect.errors import UserError
-from datamodules.corpora.biosignal import BIOSIGNAL, read_biosignal, samples
-from datamodules.corpora.media import FILM, SOUND, STILL, VideoFile, read_sound, sound_of
 from datamodules.corpora.streams_yaml import Facts
+from datamodules.formats.biosignal import BIOSIGNAL, read_biosignal, samples
+from datamodules.formats.media import FILM, SOUND, STILL, VideoFile, read_sound, sound_of
 
 ARRAY = (".npy",)
 TABLE = (".csv", ".tsv")
@@ -89,7 +89,7 @@ def _table(path: Path, stream: str, facts: Facts) -> Signal:
         with path.open(encoding="utf-8-sig") as file:
             head, first = file.readline(), file.readline()
         if facts.channels is None and "au01_" in head.lower():
-            from datamodules.corpora.openface import read_openface
+            from datamodules.formats.openface import read_openface
 
             return read_openface(path)
         separator = max(";,\t", key=head.count)

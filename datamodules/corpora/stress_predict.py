@@ -15,8 +15,8 @@ import pandas as pd
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.empatica import SENSORS, Session
-from datamodules.corpora.tables import AGAIN, numbers, read_table
+from datamodules.formats.empatica import SENSORS, Session
+from datamodules.formats.tables import AGAIN, numbers, read_table
 
 LABELS = Path("Processed_data") / "Improved_All_Combined_hr_rsp_binary.csv"
 ORDER = ("baseline", "stroop", "relax", "interview", "relax", "hyperventilation", "relax")

@@ -11,10 +11,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pandas as pd
 
 from affect.errors import UserError
-from datamodules.corpora.media import FILM, SOUND, STILL
 from datamodules.corpora.recording import ARRAY, SUFFIXES, Span
 from datamodules.corpora.streams_yaml import STREAMS, About, Facts, read_about
-from datamodules.corpora.tables import read_table
+from datamodules.formats.media import FILM, SOUND, STILL
+from datamodules.formats.tables import read_table
 
 TRIALS = "trials.csv"
 PLAIN = ("subject", "session", "trial", "stimulus", "onset", "start", "stop", "note")

@@ -15,8 +15,8 @@ import numpy as np
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, Trial
-from datamodules.corpora.restricted_pickle import StoredArray, describe, load
-from datamodules.corpora.tables import AGAIN, coded
+from datamodules.formats.restricted_pickle import StoredArray, describe, load
+from datamodules.formats.tables import AGAIN, coded
 
 RATE = 700.0  # Hz of the chest's sensors and of the labels
 STATES = ("baseline", "stress", "amusement", "meditation")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from datamodules.corpora.ceap import RATE, Ceap
 from datamodules.corpora.ceap_files import PARTS
-from datamodules.corpora.empatica import SENSORS
+from datamodules.formats.empatica import SENSORS
 from datamodules.standin.empatica import LATE, invent, measure
 from datamodules.standin.empatica import RATE as SLOW
 from datamodules.standin.folder import folder_of, write_once

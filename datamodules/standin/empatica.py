@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.corpora.empatica import SENSORS
+from datamodules.formats.empatica import SENSORS
 
 Array = NDArray[np.float64]
 RATE = 4  # Hz of the course of stress

@@ -13,8 +13,8 @@ import pandas as pd
 import soundfile
 from numpy.typing import NDArray
 
-from datamodules.corpora.openface import ACTION_UNITS
 from datamodules.corpora.ravdess import EMOTIONS, MEANS, Ravdess
+from datamodules.formats.openface import ACTION_UNITS
 from datamodules.standin.acting import film
 from datamodules.standin.folder import folder_of, write_once
 from datamodules.standin.voice import RATE, cues, speak

@@ -248,7 +248,7 @@ def test_samples_are_no_pictures(features: HOG | TimmEmbedding) -> None:
 
 @pytest.mark.real
 def test_a_filmed_actor_is_found_in_every_picture(real_data: Path) -> None:
-    from datamodules.corpora.media import VideoFile
+    from datamodules.formats.media import VideoFile
 
     path = real_data / "ravdess" / "Actor_01" / "01-01-01-01-01-01-01.mp4"
     found = FaceCrops()(VideoFile(path))

@@ -13,7 +13,7 @@ from scipy.io import loadmat, savemat
 from affect.errors import UserError
 from datamodules.corpora.amigos import COLUMNS, EEG, OFFICIAL, Amigos
 from datamodules.corpora.base import Trial
-from datamodules.corpora.matfile import read_mat
+from datamodules.formats.matfile import read_mat
 from datamodules.quality import check_rating, inspect
 from datamodules.standin.amigos import StandInAmigos, write_amigos
 

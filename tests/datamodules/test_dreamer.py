@@ -14,7 +14,7 @@ from scipy.io import loadmat, savemat
 from affect.errors import UserError
 from datamodules.corpora.base import Trial
 from datamodules.corpora.dreamer import EEG, Dreamer
-from datamodules.corpora.matfile import read_mat
+from datamodules.formats.matfile import read_mat
 from datamodules.quality import check_rating, inspect
 from datamodules.standin.dreamer import StandInDreamer, write_dreamer
 

@@ -19,8 +19,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from affect.errors import UserError
-from datamodules.quality import check_rating, inspect
 from datamodules.corpora.eegmat import EEG_CHANNELS, Eegmat
+from datamodules.quality import check_rating, inspect
 from datamodules.standin.eegmat import StandInEegmat, write_eegmat
 from datamodules.standin.folder import folder_of, write_once
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from datamodules.corpora.empatica import SENSORS, Session
+from datamodules.formats.empatica import SENSORS, Session
 from datamodules.standin.empatica import LATE, RATE, invent, measure, write_session
 
 START = 1_600_000_000

@@ -17,7 +17,7 @@ from matlab73 import write_mat73
 from scipy.io import loadmat, savemat
 
 from affect.errors import UserError
-from datamodules.corpora.matfile import read_mat
+from datamodules.formats.matfile import read_mat
 
 Write = Callable[[Path, dict[str, Any]], None]
 WRITERS: dict[str, Write] = {

@@ -13,7 +13,7 @@ import soundfile
 from PIL import Image
 
 from affect.errors import UserError
-from datamodules.corpora.media import VideoFile, sound_of
+from datamodules.formats.media import VideoFile, sound_of
 from datamodules.standin.drawn_face import write_video
 
 FPS, COUNT = 20.0, 60

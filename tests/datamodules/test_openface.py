@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from datamodules.corpora.openface import ACTION_UNITS, read_openface
+from datamodules.formats.openface import ACTION_UNITS, read_openface
 
 HEAD = ("frame", "face_id", "timestamp", "confidence", "success", "gaze_0_x", "x_0", *ACTION_UNITS)
 

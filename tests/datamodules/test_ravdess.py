@@ -20,9 +20,9 @@ from sklearn.preprocessing import StandardScaler
 from affect.batch import Signal
 from affect.errors import UserError
 from datamodules.corpora.base import Trial
-from datamodules.corpora.media import VideoFile
-from datamodules.corpora.openface import ACTION_UNITS
 from datamodules.corpora.ravdess import EMOTIONS, MEANS, Ravdess
+from datamodules.formats.media import VideoFile
+from datamodules.formats.openface import ACTION_UNITS
 from datamodules.quality import check_rating, inspect
 from datamodules.standin.ravdess import StandInRavdess, write_ravdess
 

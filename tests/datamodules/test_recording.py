@@ -219,7 +219,7 @@ def test_a_table_without_facts_says_what_is_needed(tmp_path: Path) -> None:
 
 
 def test_openface_is_known_by_its_header(tmp_path: Path) -> None:
-    pytest.importorskip("datamodules.corpora.openface")
+    pytest.importorskip("datamodules.formats.openface")
     head = "frame, face_id, timestamp, confidence, success, AU01_r, AU02_r, AU01_c"
     rows = [f"{n + 1}, 0, {n / 25:.3f}, 0.98, 1, {n % 5}.00, 0.50, 1.00" for n in range(50)]
     (path := tmp_path / "x.csv").write_text("\n".join([head, *rows, ""]))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from datamodules.corpora.restricted_pickle import StoredArray, load
+from datamodules.formats.restricted_pickle import StoredArray, load
 from datamodules.standin import python2_pickle
 
 # What cPickle of Python 2.7 writes for a recording of WESAD's structure, memo and back references included.

@@ -9,7 +9,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from affect.preprocessing import DifferentialEntropy
 from affect.preprocessing.normalisation import Normalisation, fit
-from datamodules.cache import prepare
+from datamodules.cache import Recipe, Windowing, prepare
 from datamodules.protocols import LeaveOneSubjectOut, Protocol, WithinSubject
 from datamodules.standin import StandInDeap
 from datamodules.targets import Threshold
@@ -37,9 +37,11 @@ def test_people_differ_and_adaptation_has_room(tmp_path: Path) -> None:
     """Source statistics < own statistics < within the person, with clear steps, mean over two sets of people."""
     found = []
     for seed in (0, 2):
-        cache = prepare(StandInDeap(str(tmp_path / "standin"), seed=seed), {"eeg": []}, tmp_path / "cache")
-        windows = WindowSet(cache, cut(cache, 2, 2), {"eeg": DifferentialEntropy()})
-        labels = Threshold("valence", 5).labels(cache.trials)
+        recipes = {"eeg": Recipe("eeg", features=DifferentialEntropy())}
+        people = StandInDeap(str(tmp_path / "standin"), seed=seed)
+        cache = prepare([people], recipes, Windowing(2, 2), tmp_path / "cache")
+        windows = WindowSet(cache, cut(cache))
+        labels = Threshold("valence", 5).of_trials(cache.trials)
         found.append(
             [
                 _accuracy(windows, labels, LeaveOneSubjectOut(), "source"),

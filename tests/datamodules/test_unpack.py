@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from affect.errors import UserError
-from datamodules.unpack import unpack
+from datamodules.download.unpack import unpack
 
 BIG = os.urandom(20_000)
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from datamodules.corpora.restricted_pickle import StoredArray
 from datamodules.corpora.wesad import STATES, STREAMS, Wesad
+from datamodules.formats.restricted_pickle import StoredArray
 from datamodules.quality import check_rating, inspect
 from datamodules.standin.wesad import StandInWesad, write_wesad
 

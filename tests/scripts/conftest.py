@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,26 @@ from typing import Any
 
 import pytest
 
-from tests.experiments.conftest import CONFIG, REPOSITORY, Answer
-from tests.experiments.conftest import environment as environment  # a fixture
-
+REPOSITORY = Path(__file__).parents[2]
+CONFIG = """
+name: small
+data:
+  corpus: {class_path: datamodules.corpora.Deap, init_args: {root: nowhere}}
+  streams:
+    eeg: {features: affect.preprocessing.DifferentialEntropy}
+  target: {class_path: datamodules.targets.Threshold, init_args: {rating: valence, above: 5}}
+  window: {seconds: 2}
+protocol: datamodules.protocols.LeaveOneSubjectOut
+model:
+  encoders: {eeg: affect.encoders.BandMLP}
+"""
+MESSAGE = re.compile(
+    r"error: (?P<where>[^\n]+)\n"
+    r"  found:    (?P<found>.+?)\n"
+    r"  expected: (?P<expected>[^\n]+)\n"
+    r"  do:       (?P<do>[^\n]+)\n",
+    re.DOTALL,
+)
 SITE = """
 import sys
 if any("forkserver" in argument for argument in sys.orig_argv):
@@ -83,10 +101,27 @@ for line in sys.stdin:
 """
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a command leaves: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    def refused(self, where: str, found: str, expected: str, do: str) -> None:
+        """Assert that all it says on stderr is one message, whose four parts hold these texts."""
+        message = MESSAGE.fullmatch(self.err)
+        assert message, self.err
+        assert self.code == 2
+        for part, text in {"where": where, "found": found, "expected": expected, "do": do}.items():
+            assert text in message[part], f"{text!r} is not in {part!r} of\n{self.err}"
+
+
 class Forking:
     """The process that is forked, and all it has forked."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, folder: Path) -> None:
         for name, text in {"sitecustomize": SITE, "slowed": SLOWED, "forking": FORKING}.items():
             (folder / f"{name}.py").write_text(text)
         path = os.pathsep.join([str(folder), str(REPOSITORY)])
@@ -94,7 +129,7 @@ class Forking:
         self.process = subprocess.Popen(
             [sys.executable, str(folder / "forking.py")],
             cwd=REPOSITORY,
-            env={**environment, "PYTHONPATH": path},
+            env={**os.environ, "PYTHONPATH": path},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -134,8 +169,8 @@ Door = Callable[[list[str]], Answer]
 
 
 @pytest.fixture(scope="session")
-def forking(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[Forking]:
-    process = Forking(tmp_path_factory.mktemp("forking"), environment)
+def forking(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    process = Forking(tmp_path_factory.mktemp("forking"))
     yield process
     process.end()
 

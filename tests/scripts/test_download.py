@@ -18,7 +18,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from datamodules.sources import read_sources
+from datamodules.download.sources import read_sources
 from scripts.download import main
 
 BIG = os.urandom(700_000)

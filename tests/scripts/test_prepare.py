@@ -1,18 +1,19 @@
 """scripts/prepare.py: whatever ends it, the same command goes on; and what it says."""
 
+from __future__ import annotations
+
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tests.experiments.conftest import Answer
-    from tests.scripts.conftest import Door, Start
+    from tests.scripts.conftest import Answer, Start
 
 INTERRUPTED = "\ninterrupted: people who are finished are kept; the same command goes on from here\n"
 PERSON = 4 * 7 * 128 * 32 * 4  # bytes of EEG

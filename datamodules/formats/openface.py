@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from affect.batch import Signal
 from affect.errors import UserError
-from datamodules.corpora.tables import AGAIN, numbers, read_table
+from datamodules.formats.tables import AGAIN, numbers, read_table
 
 _GRADED = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)
 ACTION_UNITS = (

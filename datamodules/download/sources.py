@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from affect.errors import UserError
-from datamodules.fetch import Item
+from datamodules.download.fetch import Item
 
 _TELL = "see the corpus's page; its publisher may have changed it"
 

@@ -1,5 +1,6 @@
 """Tables in text files as people save them: comma, semicolon or tab, with or without BOM, decimal point or comma."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -33,9 +34,16 @@ def read_table(
         with path.open(encoding="utf-8-sig") as file:
             head = file.readline()
         separator = max(",;\t", key=head.count)
-        table = pd.read_csv(
-            path, sep=separator, encoding="utf-8-sig", dtype=str, skipinitialspace=True, index_col=False
-        )
+        with path.open(encoding="utf-8-sig") as file, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the head: columns would shift
+            table: pd.DataFrame = pd.read_csv(
+                file,
+                sep=separator,
+                dtype=str,
+                skipinitialspace=True,
+                index_col=False,
+                usecols=lambda name: only(str(name).strip().lower()),
+            )
     except Exception as error:  # the decoder and the parser raise each their own
         raise UserError(path, f"not a table ({error})", expected, AGAIN) from error
     table.columns = table.columns.str.strip().str.lower()

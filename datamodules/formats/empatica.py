@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from affect.batch import Signal
 from affect.errors import UserError
-from datamodules.corpora.tables import AGAIN
+from datamodules.formats.tables import AGAIN
 
 
 class Sensor(NamedTuple):

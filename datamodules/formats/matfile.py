@@ -17,7 +17,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 
 from affect.errors import UserError
-from datamodules.corpora.tables import AGAIN
+from datamodules.formats.tables import AGAIN
 
 At = tuple[str | int, ...]
 """A place: variable, then names of struct fields and numbers of cells (from 0, down the columns)."""

@@ -1,0 +1,1 @@
+"""Fetching the open corpora: where they are, getting them, unpacking them."""
