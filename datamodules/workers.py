@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 import time
@@ -32,6 +33,8 @@ def work(tasks: Sequence[Task], stores: Mapping[str, Store], workers: int = 0) -
     """
     if not tasks:
         return
+    for name in stores:
+        shutil.rmtree(_parts(name), ignore_errors=True)  # of workers that were killed
     began = time.perf_counter()
     yield _here(tasks[0], stores)
     left = (time.perf_counter() - began) * (len(tasks) - 1)
@@ -51,6 +54,8 @@ def work(tasks: Sequence[Task], stores: Mapping[str, Store], workers: int = 0) -
             yield _adopted(*waiting.pop(0), stores)
         for task, future in waiting:
             yield _adopted(task, future, stores)
+    for name in stores:
+        shutil.rmtree(_parts(name), ignore_errors=True)
 
 
 def _here(task: Task, stores: Mapping[str, Store]) -> Result:
@@ -92,8 +97,12 @@ def _adopted(task: Task, future: "Future[dict[str, Facts] | UserError]", stores:
     return task.person, result
 
 
+def _parts(store: str) -> Path:
+    return Path(store) / "parts"
+
+
 def _part(store: str, person: str) -> Path:
-    return Path(store) / "parts" / f"{quote(person, safe=' ')[:150]}.bin"
+    return _parts(store) / f"{quote(person, safe=' ')[:150]}.bin"
 
 
 @contextmanager

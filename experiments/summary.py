@@ -74,6 +74,7 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
         "bounds": target.bounds(facts),
         "windows": int(known.sum()),
         "trials": len(np.unique(plan.windows.table.trial[known])),
+        "closed_set_leaves_out": int((~target.keeps(plan.windows.trials)).sum()),
         "priors": priors(target, label, plan.windows),
         "chance": chance(target.classes),
         "methods": _methods(plan, target, groups),

@@ -41,7 +41,9 @@ def _headline(name: str, block: dict[str, Any], summary: dict[str, Any]) -> str:
     scale = f"; scale {block['bounds'][0]:g} to {block['bounds'][1]:g}" if block["bounds"] else ""
     chance = ", ".join(f"{_HEADS[metric]} {value:.3f}" for metric, value in block["chance"].items())
     fewer = f" · {_counts(block)}" if _counts(block) != _counts(summary) else ""
-    return f"{name} ({known}{scale}){fewer} · chance: {chance}"
+    outside = block["closed_set_leaves_out"]
+    closed = f" · closed set: {outside} trials of other classes left out on both sides" if outside else ""
+    return f"{name} ({known}{scale}){fewer} · chance: {chance}{closed}"
 
 
 def _counts(facts: dict[str, Any]) -> str:

@@ -39,6 +39,7 @@ VALENCE = {
     "bounds": None,
     "trials": 16,
     "windows": 160,
+    "closed_set_leaves_out": 0,
     "priors": {"all": {"low": 0.4375, "high": 0.5625}, "subjects": {}},
     "chance": {"balanced_accuracy": 0.5, "auroc": 0.5},
     "methods": {
@@ -57,6 +58,7 @@ AROUSAL = {
     "bounds": [1.0, 9.0],
     "trials": 15,
     "windows": 150,
+    "closed_set_leaves_out": 0,
     "priors": {"all": {"mean": 5.2, "sd": 2.04, "low": 1.0, "high": 8.9}, "subjects": {}},
     "chance": {"ccc": 0.0, "pearson": 0.0},
     "methods": {

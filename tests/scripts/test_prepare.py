@@ -30,17 +30,18 @@ def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
 def members(group: int) -> dict[int, str]:
     """Processes of a process group that still live → their command."""
     columns = "pgid=,pid=,stat=,args="
-    listed = subprocess.run(["ps", "-A", "-o", columns], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", columns], capture_output=True, text=True, check=True).stdout
     rows = [line.split(maxsplit=3) for line in listed.splitlines()]
     return {int(row[1]): row[3] for row in rows if row[0] == str(group) and not row[2].startswith("Z")}
 
 
 def made(cache: Path) -> dict[str, bytes]:
-    """Everything a preparation leaves, but for the memo of fingerprints."""
+    """Everything a preparation leaves, folders too, but for the memo of fingerprints and a file that was in the
+    making."""
     return {
         str(path.relative_to(cache)): b"" if path.is_dir() else path.read_bytes()
         for path in sorted(cache.rglob("*"))
-        if path.name not in (".lock", "fingerprints.json")
+        if path.name not in (".lock", "fingerprints.json") and path.suffix != ".tmp"
     }
 
 
