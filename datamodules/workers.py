@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -87,7 +88,15 @@ def _elsewhere(task: Task) -> dict[str, Facts] | UserError:
 
 
 def _adopted(task: Task, future: "Future[dict[str, Facts] | UserError]", stores: Mapping[str, Store]) -> Result:
-    result = future.result()
+    try:
+        result = future.result()
+    except BrokenProcessPool:
+        raise UserError(
+            "compute.workers",
+            f"a process preparing {task.person} was killed, as happens when memory runs out",
+            "memory for as many people at a time as there are workers",
+            "set --compute.workers=1; people who are finished are kept",
+        ) from None
     for name in task.stores():
         part = _part(name, task.person)
         if isinstance(result, UserError):

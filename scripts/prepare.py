@@ -9,6 +9,7 @@ uv run python scripts/prepare.py --config experiments/configs/deap.yaml --data.c
 """
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -154,4 +155,5 @@ def _bytes(size: float) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
