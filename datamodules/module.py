@@ -108,9 +108,11 @@ class FoldData(pl.LightningDataModule):
             values = torch.from_numpy(stream.gather(rows)).float()
             if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
                 shift, scale = shift[..., None, None], scale[..., None, None]
+            values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
             here = torch.from_numpy(stream.present[rows])
-            absent = ~here.view(-1, *[1] * (values.ndim - 1))
-            streams[name] = ((values - shift) * scale).masked_fill(absent, 0.0)
+            if not stream.complete:
+                values.masked_fill_(~here.view(-1, *[1] * (values.ndim - 1)), 0.0)
+            streams[name] = values
             present.append(here)
         return Batch(
             streams=streams,

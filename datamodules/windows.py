@@ -84,7 +84,8 @@ class StreamWindows:
         trial = table.trial
         self.present: NDArray[np.bool_] = stream.length[trial] > 0
         """(n_windows,) whether the trial has this stream."""
-        self._complete = bool(self.present.all())
+        self.complete = bool(self.present.all())
+        """Whether every window has it."""
         self._samples, first, self._real = cache.window.samples(
             stream.rate, stream.length[trial], self._onset[trial], table.number
         )
@@ -133,7 +134,7 @@ class StreamWindows:
         take: Callable[[NDArray[Any], Rows], NDArray[Any]],
     ) -> NDArray[Any]:
         """What `take(map, rows)` finds, each row in the memory map of its corpus; zeros where the stream is absent."""
-        if len(maps) == 1 and self._complete:
+        if len(maps) == 1 and self.complete:
             values = take(maps[0], rows)
         else:
             here = np.where(self.present[rows], self._part[rows], -1)
