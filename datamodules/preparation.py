@@ -1,8 +1,10 @@
 """One person's trials: read once, checked, through their steps and features, appended to the stores."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -96,8 +98,8 @@ def prepare_person(task: Task, files: Mapping[str, BinaryIO]) -> dict[str, Facts
     Raises:
         UserError: what spoils the whole person.
     """
-    with ThreadPoolExecutor(1) as writer:
-        return _prepared(task, _Products(files, writer))
+    with ThreadPoolExecutor(1) as maker, ThreadPoolExecutor(1) as writer:
+        return _prepared(task, _Products(files, maker, writer))
 
 
 def _prepared(task: Task, product: "_Products") -> dict[str, Facts]:
@@ -118,11 +120,15 @@ def _prepared(task: Task, product: "_Products") -> dict[str, Facts]:
 
 
 class _Products:
-    """The open files, and what is in them so far; a thread writes one array while the next one is made."""
+    """The open files, and what is in them so far.
 
-    def __init__(self, files: Mapping[str, BinaryIO], writer: Executor) -> None:
-        self.files, self.writer = files, writer
-        self.pending: Future[None] | None = None
+    While a trial is read, one thread makes the features of the trial before, in their order, and one writes.
+    """
+
+    def __init__(self, files: Mapping[str, BinaryIO], maker: Executor, writer: Executor) -> None:
+        self.files, self.maker, self.writer = files, maker, writer
+        self.made: deque[Future[None]] = deque()
+        self.written: dict[str, Future[None]] = {}
         self.size = dict.fromkeys(files, 0)
         self.kind: dict[str, Facts] = {}
         self.trials: dict[str, list[Facts]] = {name: [] for name in files}
@@ -130,20 +136,26 @@ class _Products:
     def write(self, name: str, array: NDArray[Any], facts: Facts, quality: Quality = _FINE) -> None:
         self.trials[name].append({"at": self.size[name], **facts, **_told(quality)})
         self.size[name] += array.nbytes
-        self.wait()
-        self.pending = self.writer.submit(_write, self.files[name], array)
+        if name in self.written:
+            self.written[name].result()  # what went wrong there is raised here; bounds memory, too
+        self.written[name] = self.writer.submit(_write, self.files[name], array)
 
-    def wait(self) -> None:
-        """Until all is written; what went wrong there is raised here."""
-        if self.pending:
-            self.pending.result()
+    def later(self, make: Callable[[], None]) -> None:
+        """Have features made when those before them are; not more than a few wait."""
+        self.made.append(self.maker.submit(make))
+        while len(self.made) > 2:
+            self.made.popleft().result()
 
     def absent(self, name: str, problem: UserError | None = None, quality: Quality = _FINE) -> None:
         entry = {} if problem is None else {"problem": as_facts(problem)}
         self.trials[name].append({**entry, **_told(quality)})
 
     def facts(self) -> dict[str, Facts]:
-        self.wait()
+        """All that was written, once it is."""
+        for future in (*self.made, *self.written.values()):
+            future.result()
+        for future in self.written.values():  # of what was made last
+            future.result()
         return {
             name: {"size": self.size[name], "kind": self.kind.get(name), "trials": self.trials[name]}
             for name in self.files
@@ -182,7 +194,6 @@ def _add(
     opened: dict[str, Signal | Video | UserError],
 ) -> None:
     """One stream of one trial into its stores."""
-    names = w.stores()
     problem, signal, quality = None, None, Quality()
     if not isinstance(trial, UserError) and w.of in trial.streams:
         try:
@@ -204,8 +215,7 @@ def _add(
         except UserError as error:
             problem = error
     if signal is None or isinstance(trial, UserError):
-        for name in names:
-            product.absent(name, problem, quality)
+        _absent(w, product, problem, quality)
         return
     if w.raw:
         kind = {
@@ -216,11 +226,17 @@ def _add(
             "dtype": signal.data.dtype.str,
         }
         if (first := product.kind.setdefault(w.raw, kind)) != kind:
-            for name in names:
-                product.absent(name, other_kind(w.of, kind, first, trial.where))
+            _absent(w, product, other_kind(w.of, kind, first, trial.where))
             return
         product.write(w.raw, signal.data.swapaxes(0, 1), {"length": signal.data.shape[1]}, quality)
-    _features(signal, trial.onset, trial.where, w, window, product)
+    product.later(partial(_features, signal, trial.onset, trial.where, w, window, product))
+
+
+def _absent(w: Wanted, product: _Products, problem: UserError | None, quality: Quality = _FINE) -> None:
+    if w.raw:
+        product.absent(w.raw, problem, quality)
+    for name in w.features:
+        product.later(partial(product.absent, name, problem, quality))
 
 
 def _repaired(quality: Quality, steps: Sequence[Step | VideoStep]) -> bool:

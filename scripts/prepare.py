@@ -9,6 +9,7 @@ uv run python scripts/prepare.py --config experiments/configs/deap.yaml --data.c
 """
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -16,15 +17,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(threads, "1")  # people are prepared side by side, each on one core
 
-import numpy as np
-import pandas as pd
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
 
-from affect.errors import UserError
-from datamodules.assemble import Cache
-from datamodules.cache import survey
-from experiments.config import Experiment
-from experiments.load import load, pairs
+from affect.errors import UserError  # noqa: E402
+from datamodules.assemble import Cache  # noqa: E402
+from datamodules.cache import survey  # noqa: E402
+from experiments.config import Experiment  # noqa: E402
+from experiments.load import load, pairs  # noqa: E402
 
 SHOWN = 12  # bad trials listed
 
