@@ -17,8 +17,9 @@ from affect.preprocessing.normalisation import Moments
 from datamodules.assemble import Cache
 
 Rows = NDArray[np.int64]
-_RESIDENT = 1 << 29  # bytes of a memory map that may stay in this process
-_FAULT = 1 << 16  # bytes the system maps when one is touched
+_LARGE = 1 << 28  # bytes of a memory map that is not let stay in this process as a whole
+_RESIDENT = 1 << 26  # bytes of it that may
+_FAULT = 1 << 17  # bytes the system may map when a window is touched, pages at both ends
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ class StreamWindows:
         if self._touched > _RESIDENT and hasattr(mmap, "MADV_DONTNEED"):
             self._touched = 0
             for data in maps:
-                if data.nbytes > _RESIDENT and isinstance(mapped := _mapping(data), mmap.mmap):
+                if data.nbytes > _LARGE and isinstance(mapped := _mapping(data), mmap.mmap):
                     mapped.madvise(mmap.MADV_DONTNEED)
 
     def moments(self) -> Moments:
@@ -189,6 +190,7 @@ class StreamWindows:
         samples = np.asarray(stream.signal(trial))  # (C, T, …)
         begin = int(self._place[a] - stream.offset[trial]) // self._width
         end = int(self._place[b] - stream.offset[trial]) // self._width + self._real[b]
+        self._let_go(1, samples.nbytes, self._signals)
         between = np.moveaxis(samples, 0, -1)[begin:end].reshape(-1, len(samples), 1).astype(np.float64)
         rest = samples[:, : round(self._onset[trial] * stream.rate)]
         before = rest.reshape(len(samples), -1).astype(np.float64).mean(axis=1)[:, None] if rest.size else np.nan

@@ -6,6 +6,7 @@ import shutil
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -21,12 +22,13 @@ from datamodules.store import Store
 
 Result = tuple[str, dict[str, Facts] | UserError]
 _WORTH = 4.0  # seconds of work left that starting processes pays for
+_LONG = 60.0  # the same, after a first person who may have waited for imports
 
 
 def work(tasks: Sequence[Task], stores: Mapping[str, Store], workers: int = 0) -> Iterator[Result]:
     """Prepare every task; a person's bytes are at the end of their stores when the result is yielded, uncommitted.
 
-    The first person is prepared here; if the others will take long, they are shared out.
+    People are prepared here until it shows that the others will take long: these are shared out.
 
     Args:
         stores: name → store, of all names the tasks write to.
@@ -36,27 +38,31 @@ def work(tasks: Sequence[Task], stores: Mapping[str, Store], workers: int = 0) -
         return
     for name in stores:
         shutil.rmtree(_parts(name), ignore_errors=True)  # of workers that were killed
-    began = time.perf_counter()
-    yield _here(tasks[0], stores)
-    left = (time.perf_counter() - began) * (len(tasks) - 1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    count = min(workers or cores, len(tasks) - 1)
     alone = multiprocessing.current_process().daemon  # a worker of the experiment may not start more
-    if count < 2 or left < _WORTH or alone:
-        yield from (_here(task, stores) for task in tasks[1:])
-        return
-    with _pool(count) as pool:
-        waiting: list[tuple[Task, Future[dict[str, Facts] | UserError]]] = []
-        rest = iter(tasks[1:])
-        for task in rest:
-            waiting.append((task, pool.submit(_elsewhere, task)))
-            if len(waiting) <= 2 * count:  # what is ready early waits on disk: bounded
-                continue
-            yield _adopted(*waiting.pop(0), stores)
-        for task, future in waiting:
-            yield _adopted(task, future, stores)
+    rest = deque(tasks)
+    while rest:
+        began = time.perf_counter()
+        yield _here(rest.popleft(), stores)
+        left = (time.perf_counter() - began) * len(rest)
+        count = min(workers or cores, len(rest))
+        first = len(rest) == len(tasks) - 1 and left < _LONG  # paid for imports, too
+        if count > 1 and left > _WORTH and not alone and not first:
+            yield from _shared_out(rest, stores, count)
+            break
     for name in stores:
         shutil.rmtree(_parts(name), ignore_errors=True)
+
+
+def _shared_out(rest: "deque[Task]", stores: Mapping[str, Store], count: int) -> Iterator[Result]:
+    """Prepared by other processes, in the order of people; what is ready early waits on disk, so few may."""
+    with _pool(count) as pool:
+        waiting: deque[tuple[Task, Future[dict[str, Facts] | UserError]]] = deque()
+        while rest or waiting:
+            while rest and len(waiting) <= 2 * count:
+                task = rest.popleft()
+                waiting.append((task, pool.submit(_elsewhere, task)))
+            yield _adopted(*waiting.popleft(), stores)
 
 
 def _here(task: Task, stores: Mapping[str, Store]) -> Result:

@@ -3,8 +3,8 @@
 uv run python scripts/bench/scale.py [--folder bench] [--people 4 32]
 
 Makes people of noise (0.1 GB each), then, in a process of its own for each number of people: reading every file once
-(bytes into a buffer), preparation with DE features and raw signal, and one epoch of an EEG net on the raw windows.
-Peak memory is the largest resident size of all processes together, pages of mapped files counted once each time.
+(bytes into a buffer), preparation (as prepare.py says it, imports apart) with DE features and raw signal, and one epoch
+of an EEG net on the raw windows. Peak memory is that of all processes together, what they share counted once.
 """
 
 import argparse
@@ -74,8 +74,9 @@ def measure(folder: Path, people: int) -> dict[str, float]:
     (scratch / "scale.yaml").write_text(json.dumps({**CONFIG, "data": data, "output": str(scratch / "runs")}))
     result = {"size": sum(p.stat().st_size for p in paths) / 1e9, "read": min(_read(paths) for _ in range(3))}
     config = str(scratch / "scale.yaml")
-    result["prepare"], peak = _watched([str(ROOT / "scripts/prepare.py"), "--config", config, "--quiet"])
-    result["epoch"], later = _watched([str(ROOT / "experiments/run.py"), "--config", config])
+    _, peak, text = _watched([str(ROOT / "scripts/prepare.py"), "--config", config, "--quiet"])
+    result["prepare"] = float(text.split(" trials in ")[1].split()[0])
+    result["epoch"], later, _ = _watched([str(ROOT / "experiments/run.py"), "--config", config])
     return result | {"peak": max(peak, later)}
 
 
@@ -89,10 +90,10 @@ def _read(paths: list[Path]) -> float:
     return time.perf_counter() - began
 
 
-def _watched(command: list[str]) -> tuple[float, float]:
-    """Seconds a Python script takes, and the peak of what it and its children hold, GiB."""
+def _watched(command: list[str]) -> tuple[float, float, str]:
+    """Seconds a Python script takes, the peak of what it and its children hold in GiB, and what it prints."""
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True, start_new_session=True)
     peak = [0.0]
 
     def watch() -> None:
@@ -102,11 +103,11 @@ def _watched(command: list[str]) -> tuple[float, float]:
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
-    code = process.wait()
+    text, _ = process.communicate()
     thread.join()
-    if code:
+    if process.returncode:
         raise SystemExit(f"{command[0]} failed")
-    return time.perf_counter() - began, peak[0]
+    return time.perf_counter() - began, peak[0], text
 
 
 def _resident(group: int) -> float:
