@@ -7,7 +7,7 @@ changing one person's file prepares that person again, and another experiment fi
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ def survey(
         for i, person in enumerate(people):
             progress("checking files", i, len(people))
             content[person] = {n: future.result() for n, future in hashes[person].items()}
-    with disk_space(root):
+    with suppress(OSError), disk_space(root):  # a memo that cannot be kept costs time only
         prints.save()
     read = [path for p in people for paths in (listed[p][0], *files[p].values()) for path in paths]
     return Survey(people, content, list(dict.fromkeys(read)), _stores(corpus, recipes, window, root))

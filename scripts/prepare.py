@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         from experiments.session import Progress
 
         experiment = check(load(settings.config, pairs(overrides)))
+        if settings.report and not settings.report.absolute().parent.is_dir():
+            raise UserError("--report", f"{settings.report}", "a file in a folder that is there", "make the folder")
         if not settings.quiet or settings.dry_run:
             print(intention(experiment), flush=True)
         if settings.dry_run:

@@ -67,10 +67,14 @@ if any("forkserver" in argument for argument in sys.orig_argv):
 """Every trial is noted in LOG and takes PAUSE more seconds; PRESS: Ctrl-C, while workers import."""
 
 FORKING = """
-import json, os, resource, runpy, signal, sys
+import gc, json, os, resource, runpy, signal, sys
 import slowed
-import affect.alignment, affect.encoders, affect.fusion, experiments.check, experiments.data, scripts.prepare
+import affect.alignment, affect.encoders, affect.fusion, experiments.check, experiments.session, scipy.fft
+import scripts.prepare
 from datamodules import workers
+
+gc.collect()
+gc.freeze()  # what is forked need not look at it, which would copy it
 
 def die_before(count):
     def replace(source, target, **how):
@@ -90,7 +94,7 @@ for line in sys.stdin:
         for number, path in enumerate((os.devnull, order["out"], order["err"])):
             os.dup2(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), number)
         os.environ.update(order["variables"])
-        workers._WORTH = order["worth"]
+        workers._WORTH = workers._LONG = order["worth"]
         if order["limit"]:
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["limit"], resource.RLIM_INFINITY))
         if order["die"]:
