@@ -136,10 +136,10 @@ def assemble(
     for number, part in enumerate(parts):
         for person in part.people:
             rows += _rows_of(part, number, person, len(set(names)) > 1, recipes)
-    quality = _quality(rows)
     problems = [problem for row in rows if (problem := _judge(row, recipes, bad_trials))]
     kept = [row for row in rows if "left out" not in row]
     dropped = [row["left out"] for row in rows if "left out" in row]
+    quality = _quality(rows)
     if problems and bad_trials == "error":
         raise _first_of(problems)
     missing = [name for name in recipes if not any("at" in row["streams"][name] for row in kept)]
@@ -220,15 +220,14 @@ def _judge(row: Facts, recipes: Mapping[str, Recipe], bad_trials: BadTrials) -> 
     coarse = max((1 / inputs[name]["kind"]["rate"] for name in seconds), default=0.0)
     if seconds and max(seconds.values()) - row["seconds"] > max(1.0, coarse):
         lasts = ", ".join(f"{name} {value:.1f} s" for name, value in seconds.items())
-        return _leave_out(
-            row,
-            UserError(
-                row["where"],
-                f"streams that do not last alike: {lasts}",
-                "streams of one trial that begin and end together (within a second)",
-                "repair the files, or leave the trial out with --data.bad_trials=drop",
-            ),
+        uneven = UserError(
+            row["where"],
+            f"streams that do not last alike: {lasts}",
+            "streams of one trial that begin and end together (within a second)",
+            "repair the files, or leave the trial out with --data.bad_trials=drop",
         )
+        row["problem"] = as_facts(uneven)
+        return _leave_out(row, uneven)
     return None
 
 

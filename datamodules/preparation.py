@@ -287,7 +287,8 @@ def _through(trial: Trial, source: Signal | Video, w: Wanted, opened: dict[str, 
                 others = {name: _beside_signal(trial, name, opened) for name in step.beside}
                 current = step(current, **others)
         except ValueError as error:
-            raise _refused(trial.where, w.of, step, error) from None
+            where = current.where if isinstance(current, Video) else trial.where
+            raise _refused(where, w.of, step, error) from None
     if isinstance(current, Video):
         raise SetupError(
             f"data.streams.{w.of}.steps", "none for a video", "a first step that makes pictures of it", "add FaceCrops"

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from affect.errors import SetupError
 from datamodules.atomic import disk_space, write_text
+from datamodules.fingerprint import digest
 
 Facts = dict[str, Any]
 
@@ -93,11 +94,17 @@ class Store:
         self._end = _aligned(self._committed)
 
     def _path(self, person: str, content: str) -> Path:
-        return self.folder / "people" / f"{quote(person, safe=' ')[:150]}-{content[:16]}.json"
+        return self.folder / "people" / f"{file_name(person)}-{content[:16]}.json"
 
     def bytes_on_disk(self) -> int:
         """Size of everything in the folder."""
         return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file()) if self.folder.is_dir() else 0
+
+
+def file_name(person: str) -> str:
+    """A name for files of a person, on any file system; another one for every person, however long the names."""
+    plain = quote(person, safe=" ")
+    return plain if len(plain) <= 100 else f"{plain[:80]}-{digest(person)}"
 
 
 def _aligned(size: int) -> int:

@@ -13,12 +13,11 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote
 
 from affect.errors import SetupError, UserError
 from datamodules.atomic import disk_space
 from datamodules.preparation import Facts, Task, prepare_person
-from datamodules.store import Store
+from datamodules.store import Store, file_name
 
 Result = tuple[str, dict[str, Facts] | UserError]
 _WORTH = 4.0  # seconds of work left that starting processes pays for
@@ -117,7 +116,7 @@ def _parts(store: str) -> Path:
 
 
 def _part(store: str, person: str) -> Path:
-    return _parts(store) / f"{quote(person, safe=' ')[:150]}.bin"
+    return _parts(store) / f"{file_name(person)}.bin"
 
 
 @contextmanager

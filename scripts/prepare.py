@@ -136,7 +136,9 @@ def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
                 "clipped channels": _some(clipped),
             }
         )
-    lines = ["quality (trials that are not as they should be):", pd.DataFrame(rows).to_string(index=False)]
+    lines = (
+        ["quality (trials that are not as they should be):", pd.DataFrame(rows).to_string(index=False)] if rows else []
+    )
     if dropped:
         lines += [f"{len(dropped)} trials left out:", *(f"  {reason}" for reason in dropped[:SHOWN])]
         lines += [f"  … and {len(dropped) - SHOWN} more (--report FILE)"] if len(dropped) > SHOWN else []
