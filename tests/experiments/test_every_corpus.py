@@ -11,6 +11,8 @@ from test_every_config import small
 
 import datamodules.standin
 from datamodules.corpora.base import Corpus
+from experiments.data import build_corpora
+from experiments.load import load
 from experiments.run import main
 
 STAND_INS = sorted(name.removeprefix("StandIn") for name in datamodules.standin.__all__)
@@ -73,3 +75,41 @@ def test_every_corpus_goes_from_its_files_to_a_table(
     assert summary["subjects"] == 3
     predictions = pd.concat(pd.read_parquet(p) for p in (tmp_path / "runs/runs").glob("*/predictions.parquet"))
     assert predictions["subject"].nunique() == 3
+
+
+CONFIGS = Path(__file__).parents[2] / "experiments/configs"
+REAL = {
+    "eegmat": "eegmat",
+    "stress_predict": "stress_predict",
+    "ceap": "ceap",
+    "nemo": "nemo",
+    "london_faces": "london_faces",
+    "ravdess": "ravdess",
+    "ravdess_action_units": "ravdess",
+    "ravdess_audio_au": "ravdess",
+}
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", REAL)
+@pytest.mark.filterwarnings("ignore")
+def test_every_open_corpus_goes_from_its_files_to_a_table(
+    name: str, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three real people through the config that is shipped, one epoch; its figures are test_figures' business."""
+    config, root = CONFIGS / f"{name}.yaml", real_data / REAL[name]
+    people = build_corpora(load(config, [f"--data.corpus.root={root}"]))[0].subjects()[:3]
+    code = main(
+        [
+            f"--config={config}",
+            f"--data.corpus.root={root}",
+            f"--data.corpus.subjects={json.dumps(people)}",
+            "--protocol=datamodules.protocols.LeaveOneSubjectOut",
+            *("--trainer.max_epochs=1", "--seeds=[0]", "--compute.workers=1", "--wandb.mode=disabled"),
+            *(f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"),
+        ]
+    )
+    printed = capsys.readouterr()
+    assert code == 0, printed.err
+    (written,) = (tmp_path / "runs").glob("*/summary.json")
+    assert json.loads(written.read_text(encoding="utf-8"))["subjects"] == 3
