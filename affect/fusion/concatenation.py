@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from affect.fusion.base import Fusion
+from affect.fusion.presence import visible
 
 
 class Concatenation(Fusion):
@@ -17,5 +18,4 @@ class Concatenation(Fusion):
 
     def forward(self, embeddings: Mapping[str, Tensor], present: Tensor) -> Tensor:
         """{stream: (B, D_m)}, (B, M) bool → (B, ΣD_m)."""
-        blocks = [embeddings[name] * present[:, i : i + 1] for i, name in enumerate(self.dims)]
-        return torch.cat(blocks, dim=1)
+        return torch.cat(visible(embeddings, present, self.dims), dim=1)
