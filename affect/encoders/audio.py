@@ -4,6 +4,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from affect.augmentation.spectrum import SpecAugment
 from affect.batch import StreamShape
 from affect.encoders.base import Encoder, Share
 
@@ -36,7 +37,7 @@ class LogMelCNN(Encoder):
         super().__init__(shape)
         bands = len(shape.channels)
         self.out_dim = out
-        self.mask_bands, self.mask_frames = mask_bands, mask_frames
+        self.augment = SpecAugment(mask_bands, mask_frames)
         self.convolutions = nn.Sequential(
             nn.Conv1d(bands, width, 5, stride=2, padding=2),
             nn.GroupNorm(8 if width % 8 == 0 else 1, width),
@@ -55,7 +56,7 @@ class LogMelCNN(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         """(B, bands, frames) → (B, D)."""
         if self.training:
-            x = _hide_run(_hide_run(x, 1, self.mask_bands), 2, self.mask_frames)
+            x = self.augment(x)
         embedding: Tensor = self.project(torch.cat([_statistics(x), _statistics(self.convolutions(x))], dim=1))
         return embedding
 
@@ -63,13 +64,3 @@ class LogMelCNN(Encoder):
 def _statistics(x: Tensor) -> Tensor:
     """(B, C, T) → (B, 2C): mean and standard deviation over time."""
     return torch.cat([x.mean(dim=2), (x.var(dim=2, unbiased=False) + 1e-6).sqrt()], dim=1)
-
-
-def _hide_run(x: Tensor, dim: int, share: float) -> Tensor:
-    """Zero (the mean of a normalised stream) over a run of random place and length along `dim`, one per row."""
-    size = x.shape[dim]
-    length = torch.rand(len(x), 1, device=x.device) * share * size
-    start = torch.rand(len(x), 1, device=x.device) * (size - length)
-    position = torch.arange(size, device=x.device)
-    hidden = (position >= start) & (position < start + length)
-    return x.masked_fill(hidden.unsqueeze(3 - dim), 0.0)

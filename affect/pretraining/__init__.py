@@ -1,5 +1,8 @@
 """What encoders are trained by without labels."""
 
 from affect.pretraining.base import Objective
+from affect.pretraining.contrastive import Contrastive
+from affect.pretraining.cross_stream import CrossStream
+from affect.pretraining.masked import MaskedReconstruction
 
-__all__ = ["Objective"]
+__all__ = ["Contrastive", "CrossStream", "MaskedReconstruction", "Objective"]
