@@ -1,6 +1,6 @@
 """The LightningDataModule: one fold of a window set, target labels hidden until the test."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from affect.batch import Batch
-from affect.preprocessing.normalisation import Normalisation, fit
+from affect.preprocessing.normalisation import Moments, Normalisation, fit
+from datamodules.embedding import Embedded
 from datamodules.protocols import Fold
 from datamodules.windows import WindowSet
 
@@ -34,12 +35,15 @@ class FoldData(pl.LightningDataModule):
         seed: of the order of windows, which is a pure function of (seed, epoch).
         adapts: whether training reads unlabelled target windows.
         balanced: whether every class weighs the same in the label loss, whatever the share of its windows.
-
         domain: what alignment aligns: people, or corpora.
+        streams: that are handed out; default all.
+        native: those handed out in their own unit, not normalised.
+        calibration_weight: of a labelled target window beside a labelled source window.
+        labelled: whether windows without any label are left out of source-train and source-val.
 
     Attributes:
         source_train, source_val, target_unlabelled, target_test: windows; all but the unlabelled have a label for one
-            target at least.
+            target at least. A calibrated fold's labelled target windows are in source_train.
         priors: for each target, windows of every class in source-train; empty for a regression.
         centre, spread: for each target, mean and standard deviation of its values in source-train; 0 and 1 for
             classes.
@@ -58,11 +62,21 @@ class FoldData(pl.LightningDataModule):
         adapts: bool = False,
         balanced: bool = True,
         domain: Literal["subject", "corpus"] = "subject",
+        streams: Sequence[str] | None = None,
+        native: Collection[str] = (),
+        calibration_weight: float = 1.0,
+        labelled: bool = True,
     ) -> None:
         super().__init__()
         table, self.batch_size, self.seed = windows.table, batch_size, seed
-        self._windows = windows
-        self._affine = _affine(windows, fold, normalisation)
+        self._windows, self._fold, self._normalisation = windows, fold, normalisation
+        self._streams = {name: windows.streams[name] for name in streams or windows.streams}
+        self._affine = {
+            name: self._fitted(windows.moments[name], "none" if name in native else normalisation)
+            for name in self._streams
+        }
+        self._native = frozenset(native)
+        self._embedded: dict[str, Embedded] = {}
         is_source = np.zeros(len(windows.trials), dtype=bool)
         is_source[fold.source_train] = is_source[fold.source_val] = True
         group = windows.subject if domain == "subject" else windows.corpus
@@ -71,15 +85,16 @@ class FoldData(pl.LightningDataModule):
         number = np.zeros(group.max() + 1, dtype=np.int64)
         number[sources] = np.arange(len(sources))
         domains = np.where(is_source, number[group], len(sources))
+        is_source[fold.target_calibration] = True  # labelled as the source is; of the target's domain all the same
         self._source = torch.from_numpy(is_source[table.trial])
         self._domain = torch.from_numpy(domains[table.trial])
         self._subject = torch.from_numpy(windows.subject[table.trial])
         self._trial = torch.from_numpy(table.trial.astype(np.int64))
 
-        labelled = np.asarray(~np.isnan(labels).all(axis=1))
+        known = np.asarray(~np.isnan(labels).all(axis=1)) if labelled else np.ones(len(table), dtype=bool)
+        train = np.union1d(fold.source_train, fold.target_calibration).astype(np.int64)
         self.source_train, self.source_val, self.target_test = (
-            rows[labelled[rows]]
-            for rows in map(table.of_trials, (fold.source_train, fold.source_val, fold.target_test))
+            rows[known[rows]] for rows in map(table.of_trials, (train, fold.source_val, fold.target_test))
         )
         self.target_unlabelled = table.of_trials(fold.target_unlabelled) if adapts else table.trial[:0]
         allowed = np.where(is_source[table.trial, None], labels, np.float32(np.nan))
@@ -89,31 +104,52 @@ class FoldData(pl.LightningDataModule):
         self.centre: list[float] = []
         self.spread: list[float] = []
         for column, count in enumerate(classes):
-            known = allowed[self.source_train, column]
-            known = known[~np.isnan(known)]
-            self.priors.append(np.bincount(known.astype(np.int64), minlength=count) if count else np.zeros(0, np.int64))
-            self.centre.append(0.0 if count else float(known.mean(dtype=np.float64)))
-            self.spread.append(1.0 if count else float(known.std(dtype=np.float64)) or 1.0)
+            label = allowed[self.source_train, column]
+            label = label[~np.isnan(label)]
+            self.priors.append(np.bincount(label.astype(np.int64), minlength=count) if count else np.zeros(0, np.int64))
+            self.centre.append(0.0 if count else float(label.mean(dtype=np.float64)))
+            self.spread.append(1.0 if count else float(label.std(dtype=np.float64)) or 1.0)
             if count and balanced:
                 weight[:, column] *= _balance(self.priors[-1])[np.nan_to_num(allowed[:, column]).astype(np.int64)]
+        if calibration_weight != 1 and len(fold.target_calibration):
+            weight[table.of_trials(fold.target_calibration)] *= calibration_weight
         self._weight = torch.from_numpy(weight)
+
+    def labels_of(self, target: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """(n_windows,) of all windows: what may be known of a target's labels, NaN elsewhere; their weights; whether
+        they are the tested person's own calibration windows."""
+        own = np.isin(self._windows.table.trial, self._fold.target_calibration)
+        return self._label[:, target].numpy(), self._weight[:, target].numpy(), own
+
+    @property
+    def rows(self) -> Rows:
+        """All windows of the fold's trials."""
+        return self._windows.table.of_trials(np.concatenate(list(self._fold.parts.values())))
+
+    def embed(self, name: str, encoder: Callable[[Tensor], Tensor], dim: int, digest: str) -> None:
+        """Hand out what a frozen encoder makes of a stream, in its place: (B, 1, D), normalised like any features.
+
+        Args:
+            encoder: (B, …) as handed out so far → (B, D).
+            digest: of its weights; the same encoder embeds a window of a native stream once, for all folds.
+        """
+        known = self._windows.embeddings.get((name, digest)) if name in self._native else None
+        embedded = known or Embedded(len(self._windows.table), dim)
+        if name in self._native:
+            self._windows.embeddings[name, digest] = embedded
+        rows = self.rows[self._streams[name].present[self.rows]]
+        batch = 32 if self._windows.shapes[name].size else 256
+        embedded.add(rows, lambda part: encoder(self._values(name, part)), batch)
+        moments = embedded.moments(rows, self._windows.table.trial, len(self._windows.trials))
+        self._affine[name] = self._fitted(moments, self._normalisation)
+        self._embedded[name] = embedded
 
     def gather(self, rows: Rows) -> Batch:
         """The batch of the windows `rows`, normalised."""
         index = torch.from_numpy(rows)
         trial = self._trial[index]
-        streams, present = {}, []
-        for name, stream in self._windows.streams.items():
-            shift, scale = (part[trial] for part in self._affine[name])
-            values = torch.from_numpy(stream.gather(rows)).float()
-            if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
-                shift, scale = shift[..., None, None], scale[..., None, None]
-            values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
-            here = torch.from_numpy(stream.present[rows])
-            if not stream.complete:
-                values.masked_fill_(~here.view(-1, *[1] * (values.ndim - 1)), 0.0)
-            streams[name] = values
-            present.append(here)
+        streams = {name: self._values(name, rows) for name in self._streams}
+        present = [torch.from_numpy(stream.present[rows]) for stream in self._streams.values()]
         return Batch(
             streams=streams,
             present=torch.stack(present, dim=1),
@@ -125,6 +161,27 @@ class FoldData(pl.LightningDataModule):
             trial=trial,
             subject=self._subject[index],
         )
+
+    def _values(self, name: str, rows: Rows) -> Tensor:
+        """(B, …) of one stream, normalised; zeros where it is absent."""
+        stream, trial = self._streams[name], self._trial[torch.from_numpy(rows)]
+        made = self._embedded.get(name)
+        values = torch.from_numpy(made.gather(rows) if made else stream.gather(rows)).float()
+        shift, scale = (part[trial] for part in self._affine[name])
+        if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
+            shift, scale = shift[..., None, None], scale[..., None, None]
+        values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
+        if not stream.complete:
+            here = torch.from_numpy(stream.present[rows])
+            values.masked_fill_(~here.view(-1, *[1] * (values.ndim - 1)), 0.0)
+        return values
+
+    def _fitted(self, moments: Moments, normalisation: Normalisation) -> tuple[Tensor, Tensor]:
+        """(n_trials, C, F) shift and scale, fitted on what the fold allows."""
+        fold = self._fold
+        visible = np.union1d(np.union1d(fold.source_train, fold.source_val), fold.target_unlabelled).astype(np.int64)
+        fitted = fit(normalisation, moments, self._windows.subject, fold.source_train, visible)
+        return torch.from_numpy(fitted.shift), torch.from_numpy(fitted.scale)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
         order = EpochOrder(self.source_train, self.target_unlabelled, self.batch_size, self.seed)
@@ -141,16 +198,6 @@ class FoldData(pl.LightningDataModule):
         size = self.batch_size if pictures else 512
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         return DataLoader(_Gathered(self), sampler=parts, batch_size=None)
-
-
-def _affine(windows: WindowSet, fold: Fold, normalisation: Normalisation) -> dict[str, tuple[Tensor, Tensor]]:
-    """Stream → (n_trials, C, F) shift and scale, fitted on what the fold allows."""
-    visible = np.union1d(np.union1d(fold.source_train, fold.source_val), fold.target_unlabelled).astype(np.int64)
-    affine = {}
-    for name, moments in windows.moments.items():
-        fitted = fit(normalisation, moments, windows.subject, fold.source_train, visible)
-        affine[name] = torch.from_numpy(fitted.shift), torch.from_numpy(fitted.scale)
-    return affine
 
 
 def _balance(priors: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -2,8 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,8 @@ class Fold:
         source_val: labelled trials of the source to choose with; of other people in cross-subject protocols.
         target_unlabelled: trials whose recordings, never whose labels, a transductive method may look at.
         target_test: trials that are scored, once, at the end.
+        target_calibration: the few trials of the target whose labels are learned from too, never scored.
+        calibration: how many of each tested person those are.
     """
 
     name: str
@@ -31,11 +33,18 @@ class Fold:
     source_val: Rows
     target_unlabelled: Rows
     target_test: Rows
+    target_calibration: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    calibration: int = 0
+
+    @property
+    def parts(self) -> dict[str, Rows]:
+        """Name → rows."""
+        return {name: rows for name, rows in vars(self).items() if isinstance(rows, np.ndarray)}
 
     def only(self, kept: Rows) -> "Fold":
         """The same fold without the trials that are not in `kept`."""
-        rows = {name: rows[np.isin(rows, kept)] for name, rows in vars(self).items() if name != "name"}
-        return Fold(self.name, **rows)
+        changed: dict[str, Any] = {name: rows[np.isin(rows, kept)] for name, rows in self.parts.items()}
+        return replace(self, **changed)
 
 
 class Protocol(ABC):
@@ -68,16 +77,35 @@ class SubjectGroups(Protocol):
         new_stimuli: 0, or in how many parts the stimuli are cut; each part is tested by models that
             never met it, so a fold is (group, part) and shares neither person nor stimulus.
         seed: of the grouping.
+        source_people: how many source people are learned from, a draw that grows with the number; default all.
+        calibration: how many trials of each tested person are learned from with their labels, a draw that grows.
+        calibration_reserve: how many trials of each tested person are not scored, so that different `calibration` are
+            scored on the same trials; default as many as are learned from.
     """
 
-    def __init__(self, groups: int, validation: float = 0.0, new_stimuli: int = 0, seed: int = 0) -> None:
+    def __init__(
+        self,
+        groups: int,
+        validation: float = 0.0,
+        new_stimuli: int = 0,
+        seed: int = 0,
+        source_people: int | None = None,
+        calibration: int = 0,
+        calibration_reserve: int | None = None,
+    ) -> None:
         super().__init__(validation, seed)
+        reserve = calibration if calibration_reserve is None else calibration_reserve
         if groups < 2:
             raise UserError("protocol.groups", f"{groups}", "2 or more", "raise it")
         if new_stimuli < 0 or new_stimuli == 1:
             raise UserError("protocol.new_stimuli", f"{new_stimuli}", "0, or 2 or more parts", "correct it")
-        self.groups = groups
-        self.new_stimuli = new_stimuli
+        if source_people is not None and source_people < 1:
+            raise UserError("protocol.source_people", f"{source_people}", "1 or more", "raise it, or leave it out")
+        if not 0 <= calibration <= reserve:
+            found = f"{calibration} of {reserve} reserved"
+            raise UserError("protocol.calibration", found, "0 ≤ calibration ≤ calibration_reserve", "correct it")
+        self.groups, self.new_stimuli = groups, new_stimuli
+        self.source_people, self.calibration, self.reserve = source_people, calibration, reserve
 
     def split(self, trials: pd.DataFrame) -> list[Fold]:
         people = _unique(trials["subject"])
@@ -93,22 +121,59 @@ class SubjectGroups(Protocol):
         folds = []
         for number, (name, group) in enumerate(targets.items()):
             is_target = np.isin(subject, group)
-            held_out = self._held_out(people[~np.isin(people, group)], number)
+            source = people[~np.isin(people, group)]
+            held_out = self._held_out(source, number)
             is_val = np.isin(subject, held_out)
+            is_train = np.isin(subject, self._learned_from(source[~np.isin(source, held_out)], number))
             for part, (old, new) in self._stimulus_parts(trials).items():
-                test = np.flatnonzero(is_target & new)
-                if len(test) == 0:
+                target = np.flatnonzero(is_target & new)
+                if len(target) == 0:
                     continue
+                calibration, reserved = self._labelled(target, subject)
                 folds.append(
                     Fold(
                         name=name + part,
-                        source_train=np.flatnonzero(~is_target & ~is_val & old),
+                        source_train=np.flatnonzero(is_train & old),
                         source_val=np.flatnonzero(is_val & old),
-                        target_unlabelled=test,
-                        target_test=test,
+                        target_unlabelled=target,
+                        target_test=np.setdiff1d(target, reserved),
+                        target_calibration=calibration,
+                        calibration=self.calibration,
                     )
                 )
         return folds
+
+    def _learned_from(self, source: NDArray[np.str_], fold: int) -> NDArray[np.str_]:
+        """The source people whose labels are used; fewer of them are some of more."""
+        if self.source_people is None:
+            return source
+        if self.source_people > len(source):
+            raise UserError(
+                "protocol.source_people",
+                f"{self.source_people} of {len(source)} source people",
+                "no more than there are",
+                "lower it",
+            )
+        return np.random.default_rng([self.seed, fold, 1]).permutation(source)[: self.source_people]
+
+    def _labelled(self, target: Rows, subject: NDArray[np.str_]) -> tuple[Rows, Rows]:
+        """(calibration, reserved) trials of everybody in `target`; drawn without a look at labels."""
+        if self.reserve == 0:
+            return target[:0], target[:0]
+        calibration, reserved = [], []
+        for number, person in enumerate(_unique(pd.Series(subject[target]))):
+            own = target[subject[target] == person]
+            if len(own) <= self.reserve:
+                raise UserError(
+                    "protocol.calibration_reserve",
+                    f"{self.reserve} of {person}'s {len(own)} trials",
+                    "one trial at least left to score",
+                    "lower it",
+                )
+            order = np.random.default_rng([self.seed, int(own[0]), number]).permutation(own)
+            calibration.append(order[: self.calibration])
+            reserved.append(order[: self.reserve])
+        return np.sort(np.concatenate(calibration)), np.sort(np.concatenate(reserved))
 
     def _stimulus_parts(self, trials: pd.DataFrame) -> dict[str, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
         """Fold-name suffix → (trials that may train, trials that may be tested)."""
@@ -133,11 +198,19 @@ class LeaveOneSubjectOut(SubjectGroups):
     """Each person is the target once, all others are the source; folds are named by the person.
 
     Args:
-        validation, new_stimuli, seed: as in SubjectGroups.
+        validation, new_stimuli, seed, source_people, calibration, calibration_reserve: as in SubjectGroups.
     """
 
-    def __init__(self, validation: float = 0.0, new_stimuli: int = 0, seed: int = 0) -> None:
-        super().__init__(2, validation, new_stimuli, seed)
+    def __init__(
+        self,
+        validation: float = 0.0,
+        new_stimuli: int = 0,
+        seed: int = 0,
+        source_people: int | None = None,
+        calibration: int = 0,
+        calibration_reserve: int | None = None,
+    ) -> None:
+        super().__init__(2, validation, new_stimuli, seed, source_people, calibration, calibration_reserve)
 
     def split(self, trials: pd.DataFrame) -> list[Fold]:
         people = _unique(trials["subject"])
@@ -168,6 +241,20 @@ class LeaveOneCorpusOut(SubjectGroups):
                 "protocol", f"targets {targets} in an experiment with {corpora}", wanted, "correct the list"
             )
         return self._folds(trials, {name: _unique(trials["subject"][trials["corpus"] == name]) for name in targets})
+
+
+class Everyone(Protocol):
+    """All people are the source and nobody is tested: for pretraining an encoder that goes elsewhere.
+
+    Args:
+        validation: share of people held out to watch with.
+        seed: of the people held out.
+    """
+
+    def split(self, trials: pd.DataFrame) -> list[Fold]:
+        held_out = np.isin(trials["subject"].astype(str), self._held_out(_unique(trials["subject"]), 0))
+        nobody = np.zeros(0, np.int64)
+        return [Fold("everyone", np.flatnonzero(~held_out), np.flatnonzero(held_out), nobody, nobody)]
 
 
 class WithinSubject(Protocol):

@@ -15,6 +15,7 @@ from affect.batch import StreamShape
 from affect.errors import UserError
 from affect.preprocessing.normalisation import Moments
 from datamodules.assemble import Cache
+from datamodules.embedding import Embedded
 
 Rows = NDArray[np.int64]
 _LARGE = 1 << 28  # bytes of a memory map that is not let stay in this process as a whole
@@ -231,6 +232,8 @@ class WindowSet:
         self.subject: Rows = pd.Categorical(people, categories=self.people).codes.astype(np.int64)
         self.corpus: Rows = pd.Categorical(self.trials["corpus"]).codes.astype(np.int64)
         self.shapes = {name: stream.shape for name, stream in self.streams.items()}
+        self.embeddings: dict[tuple[str, str], Embedded] = {}
+        """Of native streams, by stream and weights: the same for every fold."""
 
     def stream(self, name: str) -> StreamWindows:
         """Any stream of the cache, an input or not."""

@@ -1,17 +1,24 @@
 """Everything about a config that can be wrong and is known before any data is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from affect.errors import UserError
 from datamodules.corpora.base import Corpus, CorpusFacts
 from datamodules.protocols import Protocol
 from datamodules.targets import Target
 from experiments.components import arguments, build, find
-from experiments.config import Experiment
+from experiments.config import Component, Experiment
+from experiments.config import Transfer as TransferConfig
 from experiments.data import build_corpora, key_of
 
-GIVEN = {"encoder": ("shape",), "fusion": ("dims",), "alignment": ("dim", "classes", "domains")}
+GIVEN = {
+    "encoder": ("shape",),
+    "fusion": ("dims",),
+    "alignment": ("dim", "classes", "domains"),
+    "objective": ("shapes", "dims", "augmentations"),
+}
 """Arguments the program supplies to each kind of component."""
 
 
@@ -46,6 +53,7 @@ def check(experiment: Experiment) -> Experiment:
             f"one for each stream of data.streams: {sorted(data.streams)}",
             "add or remove an encoder",
         )
+    _check_streams(experiment)
     removed = [name for name in experiment.normalisation if "baseline" in name]
     if removed and (without := [c.name for c in corpora if c.baseline_seconds == 0]):
         raise UserError(
@@ -67,6 +75,23 @@ def check(experiment: Experiment) -> Experiment:
         if not there.is_dir():
             raise UserError(path, "not a folder", "a folder that may be written to", f"set --{key} to another folder")
     return _complete(experiment)
+
+
+def _check_streams(experiment: Experiment) -> None:
+    """Refuse keys about streams that the experiment, or the method, does not have."""
+    own = list(experiment.data.streams)
+    named: dict[str, tuple[Iterable[str], list[str]]] = {
+        "model.transfer": (experiment.model.transfer, own),
+        "model.augmentations": (experiment.model.augmentations, own),
+    }
+    if experiment.pretraining:
+        named["pretraining.augmentations"] = (experiment.pretraining.augmentations, own)
+    for name, method in experiment.methods.items():
+        named[f"methods.{name}.streams"] = (method.streams or [], own)
+        named[f"methods.{name}.transfer"] = (method.transfer, method.streams or own)
+    for key, (streams, allowed) in named.items():
+        if strange := [stream for stream in streams if stream not in allowed]:
+            raise UserError(key, f"{strange[0]!r}", f"some of the streams {allowed}", "rename it, or take it out")
 
 
 def _check_scales(corpora: Sequence[Corpus], scale: tuple[float, float] | None) -> None:
@@ -109,10 +134,12 @@ def _check_targets(experiment: Experiment, corpus: CorpusFacts) -> None:
 def _complete(experiment: Experiment) -> Experiment:
     """Import the classes that need torch, check their arguments, write the defaults into the config."""
     from affect.alignment import Alignment
+    from affect.classical import Classical
     from affect.encoders import Encoder
     from affect.fusion import Fusion
     from affect.preprocessing import Features
     from affect.preprocessing.step import Step, VideoStep
+    from affect.pretraining import Objective
 
     tree = experiment.model_dump()
     data, model = tree["data"], tree["model"]
@@ -139,7 +166,24 @@ def _complete(experiment: Experiment) -> Experiment:
                 f"{'take out' if gives == 'features' else 'add'} {key}.features, or change the encoder",
             )
     model["fusion"]["init_args"] = arguments(experiment.model.fusion, Fusion, "model.fusion", GIVEN["fusion"])
+    _complete_transfer(model["transfer"], experiment.model.transfer, "model.transfer")
+    _complete_chains(model["augmentations"], experiment.model.augmentations, "model.augmentations")
+    if pretraining := experiment.pretraining:
+        section = tree["pretraining"]
+        _complete_chains(section["augmentations"], pretraining.augmentations, "pretraining.augmentations")
+        if pretraining.objective:
+            section["objective"]["init_args"] = arguments(
+                pretraining.objective, Objective, "pretraining.objective", GIVEN["objective"]
+            )
     for name, method in experiment.methods.items():
+        own = tree["methods"][name]
+        _complete_transfer(own["transfer"], method.transfer, f"methods.{name}.transfer")
+        if method.fusion:
+            own["fusion"]["init_args"] = arguments(method.fusion, Fusion, f"methods.{name}.fusion", GIVEN["fusion"])
+        if method.classical:
+            own["classical"]["init_args"] = arguments(method.classical, Classical, f"methods.{name}.classical")
+            build(method.classical, Classical, f"methods.{name}.classical")
+        _check_validation(experiment, name)
         if method.alignment:
             tree["methods"][name]["alignment"]["init_args"] = arguments(
                 method.alignment, Alignment, f"methods.{name}.alignment", GIVEN["alignment"]
@@ -154,3 +198,32 @@ def _complete(experiment: Experiment) -> Experiment:
         if not (torch.cuda.is_available() if accelerator == "gpu" else torch.backends.mps.is_available()):
             raise UserError("compute.accelerator", f"{accelerator!r}", "one that torch finds here", "use cpu")
     return Experiment.model_validate(tree)
+
+
+def _complete_transfer(tree: dict[str, Any], sections: Mapping[str, TransferConfig], key: str) -> None:
+    from affect.transfer import Transfer
+
+    for stream, section in sections.items():
+        tree[stream]["mode"]["init_args"] = arguments(section.mode, Transfer, f"{key}.{stream}.mode")
+
+
+def _complete_chains(tree: dict[str, Any], chains: Mapping[str, Sequence[Component]], key: str) -> None:
+    from affect.augmentation import Augmentation
+
+    for stream, chain in chains.items():
+        for i, component in enumerate(chain):
+            tree[stream][i]["init_args"] = arguments(component, Augmentation, f"{key}.{stream}.{i}")
+            build(component, Augmentation, f"{key}.{stream}.{i}")
+
+
+def _check_validation(experiment: Experiment, method: str) -> None:
+    """Refuse a fusion that weighs streams by held-out source people where there are none."""
+    fusion = experiment.methods[method].fusion or experiment.model.fusion
+    protocol = build(experiment.protocol, Protocol, "protocol")
+    if fusion.init_args.get("by") == "validation" and protocol.validation == 0:
+        raise UserError(
+            "model.fusion.by",
+            "'validation' without held-out source people",
+            "protocol.validation above 0",
+            "set --protocol.validation=0.2, or --model.fusion.by=equal",
+        )

@@ -59,8 +59,9 @@ class Data(Section):
     """A corpus on disk (datamodules.corpora) or a stand-in for it (datamodules.standin): one, or a list joined."""
     streams: Annotated[dict[str, Stream], Field(min_length=1)]
     """Stream name → how it is prepared."""
-    target: Annotated[list[Component], Field(min_length=1)]
-    """What is predicted (datamodules.targets): one, or a list learned together, a head each."""
+    target: list[Component] = []
+    """What is predicted (datamodules.targets): one, or a list learned together, a head each; pretraining without
+    labels needs none."""
     window: Window
     bad_trials: Literal["error", "drop", "absent"] = "error"
     """Trials with NaNs, dead channels, impossible ratings: stop, leave them out, or take bad streams for absent."""
@@ -75,16 +76,56 @@ class Data(Section):
         return _listed(_listed(value, "target"), "corpus")
 
 
+class Transfer(Section):
+    weights: str | None = None
+    """Where the encoder begins: a file, the folder of a pretraining run or experiment, wandb:entity/project/name:alias,
+    or a published name (of timm, torchaudio, braindecode); none: at random."""
+    mode: Component = Component(class_path="affect.transfer.FineTune")
+    """How it goes on learning (affect.transfer)."""
+
+
 class Model(Section):
     encoders: Annotated[dict[str, Component], Field(min_length=1)]
     """Stream name → encoder (affect.encoders), one for each stream of data.streams."""
     fusion: Component = Component(class_path="affect.fusion.Concatenation")
     """How embeddings become one (affect.fusion)."""
+    transfer: dict[str, Transfer] = {}
+    """Stream name → where its encoder begins and how it goes on; default: at random, everything learns."""
+    stream_heads: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Weight of the label loss of each stream's own head; 0: no such heads (a fusion of decisions always has them)."""
+    stream_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Chance that a stream is hidden from a window in training, one always left: for streams that may be missing."""
+    augmentations: dict[str, list[Component]] = {}
+    """Stream name → what its windows go through in training (affect.augmentation)."""
 
 
 class Method(Section):
     alignment: Component | None = None
     """The loss that makes domains alike (affect.alignment); none is source-only."""
+    streams: Annotated[list[str], Field(min_length=1)] | None = None
+    """Streams of data.streams it looks at; default all."""
+    fusion: Component | None = None
+    """Instead of model.fusion."""
+    transfer: dict[str, Transfer] = {}
+    """Stream name → instead of its entry in model.transfer."""
+    classical: Component | None = None
+    """A model of scikit-learn (affect.classical) on the features of all streams, instead of a network."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Method":
+        others = [name for name in ("alignment", "fusion", "transfer") if getattr(self, name)]
+        if self.classical and others:
+            raise UserError(
+                f"methods.*.{others[0]}", "beside a classical model", "of a network's method", "take one of them out"
+            )
+        return self
+
+
+class Pretraining(Section):
+    objective: Component | None = None
+    """What encoders are trained by without labels (affect.pretraining); none: by the labels of data.target."""
+    augmentations: dict[str, list[Component]] = {}
+    """Stream name → what an objective may do to its windows (affect.augmentation); default: the objective's own."""
 
 
 class Trainer(Section):
@@ -102,6 +143,10 @@ class Trainer(Section):
     """Every class weighs the same in the label loss, or every window."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the label spread over all classes."""
+    mixup: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """α of mixup between windows of one person; 0: none."""
+    calibration_weight: PositiveFloat = 1.0
+    """Of a labelled window of the tested person beside one of the source, where a protocol gives some."""
     checkpoint_every: PositiveInt = 10
     """Epochs between the checkpoints an interrupted run goes on from."""
 
@@ -133,6 +178,10 @@ class Experiment(Section):
     model: Model
     methods: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$")], Method] = {}
     """Name → what is added to the same learner. source-only is always there."""
+    pretraining: Pretraining | None = None
+    """Makes this an experiment that leaves encoders behind, and no predictions."""
+    missing_streams: bool = False
+    """Whether networks are also tested with every subset of their streams, and with streams lost at random."""
     selection: Literal["last", "source-validation"] = "last"
     """The epoch that is scored: the last, or the one with the lowest label loss on held-out source people."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
@@ -150,17 +199,24 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _complete_and_unique(self) -> "Experiment":
-        others = {name: method for name, method in self.methods.items() if name != "source-only"}
-        if self.methods.get("source-only", Method()).alignment is not None:
-            raise UserError(
-                "methods.source-only",
-                "an alignment",
-                "none: source-only is the learner without one",
-                "rename the method",
-            )
+        own = {"source-only", "pretraining"}  # the latter in a config that was written down
+        others = {name: method for name, method in self.methods.items() if name not in own}
+        for name in sorted(own & set(self.methods)):
+            if changed := [key for key in Method.model_fields if getattr(self.methods[name], key)]:
+                raise UserError(
+                    f"methods.{name}",
+                    ", ".join(changed),
+                    f"none: {name} is the experiment's own model, without an alignment",
+                    "rename the method, or change model",
+                )
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError("seeds", f"{self.seeds}", "each seed once", "remove the repeated ones")
-        object.__setattr__(self, "methods", {"source-only": Method(), **others})
+        if self.pretraining and others:
+            raise UserError("methods", f"{list(others)}", "none: pretraining leaves encoders behind", "take them out")
+        if not self.data.target and not (self.pretraining and self.pretraining.objective):
+            raise UserError("data.target", "nothing", "what is predicted (datamodules.targets)", "add it to the config")
+        first = "pretraining" if self.pretraining else "source-only"
+        object.__setattr__(self, "methods", {first: Method(), **others})
         return self
 
 

@@ -8,42 +8,37 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 import yaml
 from pytorch_lightning.loggers import WandbLogger
-from safetensors.torch import save
 
 from affect import __version__
-from affect.alignment import Alignment
-from affect.errors import UserError
-from affect.evaluation.metrics import LEVELS, columns_of, score
-from affect.learners.adaptive import Adaptive
+from affect.evaluation.metrics import LEVELS, score
 from datamodules.atomic import disk_space, replacing, write_text
 from datamodules.module import FoldData
 from datamodules.targets import Target
-from experiments.components import build
+from experiments import classical, predict
 from experiments.fit import Report, fit
+from experiments.learn import fold_data, keep_learner, learner_and_data
 from experiments.plan import Plan, Run
+from experiments.pretrain import pretrain
 
 
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
 
     The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`,
-    `metrics.json` and, last, `done`.
+    `metrics.json` and, last, `done`; of a pretraining run no predictions, and each encoder with its card.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
         whole = plan.experiment.model_dump(mode="json")
         config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
         write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        learner, data = _learner_and_data(plan, run)
         logger = _wandb(plan, run)
         try:
-            fit(plan.experiment, run, learner, data, logger, report)
-            result = _test(plan, run, learner, data)
+            result = _made(plan, run, logger, report)
             if logger:
                 logger.log_metrics(_means(result))
         finally:
@@ -51,54 +46,31 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
                 import wandb
 
                 wandb.finish()
-        with replacing(run.folder / "curves.csv") as temporary:
-            pd.DataFrame(learner.curves).to_csv(temporary, index=False)
-        weights = {name: tensor.contiguous() for name, tensor in learner.state_dict().items()}
-        with replacing(run.folder / "weights.safetensors") as temporary:
-            temporary.write_bytes(save(weights))
         for checkpoint in run.folder.glob("*.ckpt"):
             checkpoint.unlink()
         write_text(run.folder / "done", "")
 
 
-def _learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
-    method = plan.experiment.methods[run.method]
-    training = plan.experiment.trainer
-    data = FoldData(
-        plan.windows,
-        plan.labels,
-        plan.classes,
-        run.fold,
-        run.normalisation,
-        training.batch_size,
-        run.seed,
-        adapts=run.setting == "transductive",
-        balanced=training.class_weights == "balanced",
-        domain=plan.experiment.domain,
-    )
-    torch.manual_seed(run.seed)
-    network = plan.network(data.centre, data.spread)
-    alignment = None
-    if method.alignment:
-        given = {"dim": network.fusion.out_dim, "classes": tuple(plan.classes), "domains": data.domains}
-        alignment = build(method.alignment, Alignment, f"methods.{run.method}.alignment", given)
-    learner = Adaptive(
-        network,
-        alignment,
-        training.learning_rate,
-        training.weight_decay,
-        training.schedule,
-        training.label_smoothing,
-        run.seed,
-    )
-    return learner, data
+def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> dict[str, Any]:
+    """Do what the run's method says, and leave its results."""
+    if plan.experiment.methods[run.method].classical:
+        data = fold_data(plan, run)
+        report(run.label, plan.experiment.trainer.max_epochs)
+        return _scored(plan, run, data, classical.predictions(plan, run, data))
+    if plan.experiment.pretraining:
+        return pretrain(plan, run, logger, report)
+    learner, data = learner_and_data(plan, run)
+    fit(plan.experiment, run, learner, data, logger, report)
+    result = _scored(plan, run, data, predict.predictions(plan, run, learner, data))
+    if plan.experiment.missing_streams and len(learner.network.encoders) > 1:
+        _keep(predict.with_streams_missing(plan, run, learner, data), run.folder / "missing_streams.parquet")
+    keep_learner(learner, run.folder)
+    return result
 
 
-def _test(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> dict[str, Any]:
-    """Predict the target's test windows; keep them and their scores."""
-    predictions = _predictions(plan, run, learner, data)
-    with replacing(run.folder / "predictions.parquet") as temporary:
-        predictions.to_parquet(temporary)
+def _scored(plan: Plan, run: Run, data: FoldData, predictions: pd.DataFrame) -> dict[str, Any]:
+    """Keep predictions of the target's test windows, and their scores."""
+    _keep(predictions, run.folder / "predictions.parquet")
     result = {
         "setting": run.setting,
         "selection": plan.experiment.selection,
@@ -112,30 +84,9 @@ def _test(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> dict[str, 
     return result
 
 
-def _predictions(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> pd.DataFrame:
-    """A row per test window: what and whose it is, and for each target its label and what was predicted."""
-    learner.eval()
-    with torch.inference_mode():
-        outputs = [learner.predict_step(batch.to(learner.device)) for batch in data.predict_dataloader()]
-    rows = torch.cat([window for window, _ in outputs]).cpu().numpy()
-    trial = plan.windows.table.trial[rows]
-    trials = plan.windows.trials.iloc[trial]
-    columns = {
-        "window": rows,
-        "trial": trial,
-        "start": plan.windows.table.start[rows],
-        "subject": trials["subject"].to_numpy(),
-        "stimulus": trials["stimulus"].to_numpy(),
-    }
-    for i, target in enumerate(plan.targets):
-        predicted = torch.cat([part[target.name] for _, part in outputs]).float().cpu().numpy()
-        if not np.isfinite(predicted).all():
-            raise UserError(
-                run.folder, "NaN in the predictions", "finite numbers", "lower trainer.learning_rate or the weight"
-            )
-        columns[f"label_{target.name}"] = plan.labels[rows, i]
-        columns |= dict(zip(columns_of(target.name, target.classes), predicted.T, strict=True))
-    return pd.DataFrame(columns)
+def _keep(predictions: pd.DataFrame, path: Path) -> None:
+    with replacing(path) as temporary:
+        predictions.to_parquet(temporary)
 
 
 def _source(target: Target, data: FoldData, number: int) -> dict[str, float]:
@@ -150,7 +101,7 @@ def _means(result: dict[str, Any]) -> dict[str, float]:
     """Scores on windows, for W&B."""
     return {
         f"test/{metric}_{target}": value
-        for target, levels in result["targets"].items()
+        for target, levels in result.get("targets", {}).items()
         for metric, value in levels["window"]["mean"].items()
         if value is not None
     }

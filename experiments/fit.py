@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
-from affect.learners.adaptive import Adaptive
+from affect.learners.base import Learner
 from datamodules.module import FoldData
 from experiments.config import Experiment
 from experiments.plan import Run
@@ -22,7 +22,7 @@ Report = Callable[[str, int], None]
 
 
 def fit(
-    experiment: Experiment, run: Run, learner: Adaptive, data: FoldData, logger: Logger | None, report: Report
+    experiment: Experiment, run: Run, learner: Learner, data: FoldData, logger: Logger | None, report: Report
 ) -> None:
     """Train `learner`; it then holds the weights of the epoch that the experiment's selection names."""
     _quiet()
@@ -32,9 +32,7 @@ def fit(
         every_n_epochs=experiment.trainer.checkpoint_every,
         enable_version_counter=False,
     )
-    best = ModelCheckpoint(
-        dirpath=run.folder, filename="best", monitor="source_val/label_loss", enable_version_counter=False
-    )
+    best = ModelCheckpoint(dirpath=run.folder, filename="best", monitor=learner.monitor, enable_version_counter=False)
     validates = experiment.selection == "source-validation"
     trainer = pl.Trainer(
         max_epochs=experiment.trainer.max_epochs,
@@ -44,7 +42,7 @@ def fit(
         logger=logger or False,
         # `best` before `last`, so that the last checkpoint knows the best score of its own epoch.
         callbacks=[_Epochs(run.label, report), *([best] if validates else []), last],
-        limit_val_batches=1.0 if validates else 0.0,
+        limit_val_batches=1.0 if len(data.source_val) else 0.0,
         num_sanity_val_steps=0,
         log_every_n_steps=1_000_000,  # curves are logged by the epoch
         enable_progress_bar=False,
@@ -57,7 +55,7 @@ def fit(
         learner.load_state_dict(chosen["state_dict"])
 
 
-def _fit_or_go_on(trainer: pl.Trainer, learner: Adaptive, data: FoldData, last: Path) -> None:
+def _fit_or_go_on(trainer: pl.Trainer, learner: Learner, data: FoldData, last: Path) -> None:
     resume = last if _whole(last) else None
     handler = signal.getsignal(signal.SIGINT)
     try:

@@ -1,6 +1,6 @@
 """What makes a split useless, or dishonest, for the targets and normalisations asked for: said before training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from affect.errors import UserError
 from datamodules.protocols import Fold
 from datamodules.targets import Target
 from datamodules.windows import WindowSet
+from experiments.config import Pretraining
 
 
 def check_folds(
@@ -17,14 +18,27 @@ def check_folds(
     labels: NDArray[np.float32],
     windows: WindowSet,
     validates: bool,
+    pretraining: Pretraining | None = None,
 ) -> None:
     """Refuse folds that a target cannot be learned from, chosen on or tested on.
 
     Args:
         labels: (n_windows, Q), NaN where unknown.
         validates: whether epochs are chosen on source-val.
+        pretraining: nothing is tested then.
     """
     for fold in folds:
+        if len(windows.table.of_trials(fold.source_train)) == 0:
+            raise UserError(f"fold {fold.name}", "no window to train on", "at least one", "take more people or trials")
+        if pretraining is None and len(fold.target_test) == 0:
+            raise UserError(
+                "protocol",
+                f"fold {fold.name}, in which nobody is tested",
+                "a protocol that tests people",
+                "take another protocol; Everyone is for pretraining",
+            )
+        if pretraining and pretraining.objective:
+            continue
         source = np.union1d(fold.source_train, fold.source_val).astype(np.int64)
         both = np.intersect1d(windows.subject[source], windows.subject[fold.target_test])
         for target, column in zip(targets, labels.T, strict=True):
@@ -45,7 +59,7 @@ def check_folds(
                     "at least one",
                     "raise protocol.validation, take more people, or set --selection=last",
                 )
-            if np.isnan(column[windows.table.of_trials(fold.target_test)]).all():
+            if pretraining is None and np.isnan(column[windows.table.of_trials(fold.target_test)]).all():
                 raise UserError(
                     where,
                     "no labelled window to test on",
@@ -70,12 +84,30 @@ def _check_training(where: str, target: Target, label: NDArray[np.float32]) -> N
         raise UserError(where, found, f"values of {target.name} that differ", "take more people or trials")
 
 
+def check_streams(folds: Sequence[Fold], windows: WindowSet, methods: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a stream that nobody trained on has: its encoder would be tested untrained.
+
+    Args:
+        methods: name → its streams.
+    """
+    for fold in folds:
+        rows = windows.table.of_trials(fold.source_train)
+        for name in dict.fromkeys(stream for streams in methods.values() for stream in streams):
+            if not windows.streams[name].present[rows].any():
+                raise UserError(
+                    f"data.streams.{name}",
+                    f"absent in all {len(rows)} training windows of fold {fold.name}",
+                    "somebody to learn it from",
+                    "leave the stream out, or take people who have it",
+                )
+
+
 def check_baselines(folds: Sequence[Fold], windows: WindowSet, normalisation: Sequence[str]) -> None:
     """Refuse to subtract baselines where trials have none; a stream without time needs none."""
     removed = [name for name in normalisation if "baseline" in name]
     if not removed:
         return
-    used = np.unique(np.concatenate([rows for fold in folds for n, rows in vars(fold).items() if n != "name"]))
+    used = np.unique(np.concatenate([rows for fold in folds for rows in fold.parts.values()]))
     for name, moments in windows.moments.items():
         if windows.cache.streams[name].rate == 0:
             continue

@@ -1,7 +1,7 @@
 """The plan of an experiment: folds × seeds × methods × normalisations, each run in a folder named by its hash."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,22 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from affect.encoders import Encoder
-from affect.fusion import Fusion
-from affect.learners.network import Network
-from affect.preprocessing.normalisation import Normalisation, Setting, setting
+from affect.preprocessing.normalisation import Normalisation, setting
+from affect.transfer.weights import Weights
 from datamodules.fingerprint import code, digest, foreign, versions
 from datamodules.protocols import Fold, Protocol
 from datamodules.targets import Target
 from datamodules.windows import WindowSet, cut
 from experiments.components import build
-from experiments.config import Experiment, Method
+from experiments.config import Experiment
 from experiments.data import build_targets, prepared
-from experiments.folds import check_baselines, check_folds
+from experiments.folds import check_baselines, check_folds, check_streams
+from experiments.network import build_network, find_weights, streams_of, transfer_of
 
 _CODE = (
-    *(f"affect/{room}" for room in ("alignment", "encoders", "evaluation", "fusion", "learners", "preprocessing")),
-    *("affect/batch.py", "datamodules", "experiments/execute.py", "experiments/fit.py", "experiments/plan.py"),
+    *(f"affect/{room}" for room in ("alignment", "augmentation", "classical", "encoders", "evaluation", "fusion")),
+    *(f"affect/{room}" for room in ("learners", "preprocessing", "pretraining", "transfer")),
+    *("affect/batch.py", "datamodules"),
+    *(
+        f"experiments/{name}.py"
+        for name in ("classical", "execute", "fit", "learn", "network", "plan", "predict", "pretrain")
+    ),
 )
 """Sources that make a run what it is: after a change there, runs are made anew."""
 
@@ -36,15 +40,23 @@ class Run:
     Args:
         spec: all that determines the result; its hash names the folder.
         setting: what the method sees of the target.
+        weights: stream → what its encoder begins with.
     """
 
     fold: Fold
     seed: int
     method: str
     normalisation: Normalisation
-    setting: Setting
+    setting: str
     spec: dict[str, Any]
     folder: Path
+    weights: dict[str, Weights]
+
+    @property
+    def adapts(self) -> bool:
+        """Whether training reads unlabelled windows of the target."""
+        alignment = self.spec["alignment"]
+        return alignment is not None and alignment["init_args"].get("weight", 1.0) != 0
 
     @property
     def done(self) -> bool:
@@ -78,21 +90,9 @@ class Plan:
         """Number of classes of each target, 0 for a regression."""
         return [len(target.classes) for target in self.targets]
 
-    def network(self, centre: Sequence[float] | None = None, spread: Sequence[float] | None = None) -> Network:
-        """A new network for the plan's streams; its initial weights come from torch's global generator.
-
-        Args:
-            centre, spread: of each target, as FoldData fitted them.
-        """
-        model = self.experiment.model
-        encoders = {
-            name: build(model.encoders[name], Encoder, f"model.encoders.{name}", {"shape": shape})
-            for name, shape in self.windows.shapes.items()
-        }
-        dims = {name: encoder.out_dim for name, encoder in encoders.items()}
-        fusion = build(model.fusion, Fusion, "model.fusion", {"dims": dims})
-        heads = {target.name: len(target.classes) for target in self.targets}
-        return Network(encoders, fusion, heads, centre, spread)
+    def people(self, rows: NDArray[np.int64]) -> list[str]:
+        """`corpus/person` of everybody in these trials."""
+        return people_of(self.windows, rows)
 
 
 def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lambda what, done, total: None) -> Plan:
@@ -107,35 +107,57 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     data, targets = experiment.data, build_targets(experiment)
     cache = prepared(experiment, progress)
     windows = WindowSet(cache, cut(cache), list(data.streams))
-    labels = np.stack([target.labels(windows) for target in targets], axis=1)
+    labels = np.zeros((len(windows.table), len(targets)), np.float32)
+    for i, target in enumerate(targets):
+        labels[:, i] = target.labels(windows)
     protocol = build(experiment.protocol, Protocol, "protocol")
-    kept = np.flatnonzero(np.all([target.keeps(cache.trials) for target in targets], axis=0))
-    folds = [fold.only(kept) for fold in protocol.split(cache.trials)]
-    check_folds(folds, targets, labels, windows, experiment.selection == "source-validation")
+    kept = np.flatnonzero(np.all([target.keeps(cache.trials) for target in targets], axis=0)) if targets else None
+    folds = [fold if kept is None else fold.only(kept) for fold in protocol.split(cache.trials)]
+    check_folds(folds, targets, labels, windows, experiment.selection == "source-validation", experiment.pretraining)
     check_baselines(folds, windows, experiment.normalisation)
-    shared = {
+    check_streams(folds, windows, {name: streams_of(experiment, name) for name in experiment.methods})
+    output = Path(experiment.output).expanduser()
+    shared = _shared(experiment, cache.fingerprint)
+    runs = [
+        run
+        for fold in folds
+        for seed in experiment.seeds
+        for normalisation in experiment.normalisation
+        for run in _runs(experiment, shared, windows, fold, seed, normalisation, output)
+    ]
+    folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
+    first = {run.method: run for run in reversed(runs)}
+    for method, run in first.items():
+        if experiment.methods[method].classical is None:
+            # An encoder that cannot take its stream, or weights that do not fit, say so now and not in every run.
+            build_network(experiment, method, windows.shapes, targets, run.weights)
+    return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
+
+
+def people_of(windows: WindowSet, rows: NDArray[np.int64]) -> list[str]:
+    """`corpus/person` of everybody in these trials; in joined corpora a person is called so already."""
+    trials = windows.trials.iloc[rows]
+    names = (
+        s if s.startswith(f"{c}/") else f"{c}/{s}" for c, s in zip(trials["corpus"], trials["subject"], strict=True)
+    )
+    return list(dict.fromkeys(names))
+
+
+def _shared(experiment: Experiment, fingerprint: str) -> dict[str, Any]:
+    """What determines every run of an experiment."""
+    data = experiment.data
+    return {
         "code": [code(*_CODE), *versions()],
         "foreign": sorted({f"{m} {source}" for m in _modules(experiment.model_dump()) if (source := foreign(m))}),
         "accelerator": experiment.compute.accelerator,
-        "data": cache.fingerprint,
+        "data": fingerprint,
         **experiment.model_dump(
-            include={"model", "selection", "trainer", "domain"}, exclude={"trainer": {"checkpoint_every"}}
+            include={"model", "selection", "trainer", "domain", "pretraining", "missing_streams"},
+            exclude={"trainer": {"checkpoint_every"}, "model": {"transfer"}},
         ),
         **{"window": data.window.model_dump(), "targets": [target.model_dump() for target in data.target]},
         "features": {n: s.features.model_dump() if s.features else None for n, s in data.streams.items()},
     }
-    output = Path(experiment.output).expanduser()
-    runs = [
-        _run(shared, fold, seed, name, method, normalisation, output)
-        for fold in folds
-        for seed in experiment.seeds
-        for normalisation in experiment.normalisation
-        for name, method in experiment.methods.items()
-    ]
-    folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
-    plan = Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
-    plan.network()  # an encoder that cannot take its stream says so now, not in every run
-    return plan
 
 
 def _modules(tree: Any) -> list[str]:
@@ -146,23 +168,38 @@ def _modules(tree: Any) -> list[str]:
     return [path for value in tree for path in _modules(value)] if isinstance(tree, list) else []
 
 
-def _run(
+def _runs(
+    experiment: Experiment,
     shared: dict[str, Any],
+    windows: WindowSet,
     fold: Fold,
     seed: int,
-    name: str,
-    method: Method,
     normalisation: Normalisation,
     output: Path,
-) -> Run:
-    spec = {
-        **shared,
-        "fold": {"name": fold.name, **{k: v.tolist() for k, v in vars(fold).items() if k != "name"}},
-        "seed": seed,
-        "normalisation": normalisation,
-        **method.model_dump(),
-    }
-    spec = json.loads(json.dumps(spec))
-    adapts = method.alignment is not None and method.alignment.init_args.get("weight", 1.0) != 0
-    folder = output / "runs" / digest(spec)
-    return Run(fold, seed, name, normalisation, setting(normalisation, adapts), spec, folder)
+) -> list[Run]:
+    """One for each method."""
+    target = np.concatenate([fold.target_unlabelled, fold.target_test, fold.target_calibration])
+    tested = people_of(windows, np.unique(target).astype(np.int64))
+    runs = []
+    for name, method in experiment.methods.items():
+        weights = {} if method.classical else find_weights(experiment, name, seed, fold.name, tested)
+        transfer = {} if method.classical else transfer_of(experiment, name)
+        spec = {
+            **shared,
+            "fold": {"name": fold.name, **{part: rows.tolist() for part, rows in fold.parts.items()}},
+            "seed": seed,
+            "normalisation": normalisation,
+            **method.model_dump(exclude={"transfer"}),
+            "transfer": {
+                stream: {
+                    "mode": section.mode.model_dump(),
+                    "weights": weights[stream].digest if stream in weights else None,
+                }
+                for stream, (_, section) in transfer.items()
+            },
+        }
+        spec = json.loads(json.dumps(spec))
+        adapts = method.alignment is not None and method.alignment.init_args.get("weight", 1.0) != 0
+        sees = setting(normalisation, adapts, fold.calibration)
+        runs.append(Run(fold, seed, name, normalisation, sees, spec, output / "runs" / digest(spec), weights))
+    return runs

@@ -37,6 +37,12 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
             print(f"error: {failure}", file=sys.stderr)
         print(f"{len(failures)} failures; finished runs are kept, the same command tries the rest", file=sys.stderr)
         return 1
+    if experiment.pretraining:
+        from experiments.pretrain import summarise_pretraining
+
+        print(summarise_pretraining(plan))
+        _say(f"\nweights for --model.transfer.STREAM.weights: {plan.folder}")
+        return 0
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
@@ -77,6 +83,8 @@ def describe(plan: Any) -> str:
         lines.append(f"  source-val         {who(fold.source_val)}")
         lines.append(f"  target-unlabelled  {who(fold.target_unlabelled)}")
         lines.append(f"  target-test        {who(fold.target_test)}")
+        if fold.calibration:
+            lines.append(f"  target-calibration {who(fold.target_calibration)}")
     lines.append("runs")
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for item in plan.runs:

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from affect.evaluation.metrics import LEVELS, LOWER_IS_BETTER, Level, chance, columns_of, score
-from affect.evaluation.statistics import as_dict, interval, paired
+from affect.evaluation.metrics import LEVELS, Level, chance, columns_of, score
+from affect.evaluation.people import Values, collect, statistics
 from affect.evaluation.trivial import trivial, trivial_of
 from affect.reporting.table import table
 from datamodules.atomic import write_text
@@ -16,9 +16,7 @@ from datamodules.targets import Target
 from experiments.data import build_corpora
 from experiments.plan import Plan, Run
 from experiments.priors import priors
-
-Values = dict[str, dict[str, list[float]]]
-"""metric → person → one value for each seed."""
+from experiments.streams import grouped, missing_streams, shares, stream_heads
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
@@ -49,6 +47,8 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "class_weights": experiment.trainer.class_weights,
         "trials_left_out": plan.dropped,
         "targets": {target.name: _block(plan, i, target) for i, target in enumerate(plan.targets)},
+        "shares": shares(plan),
+        "weights": _weights(plan),
     }
     config = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(plan.folder / "config.yaml", config)
@@ -63,9 +63,7 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
     experiment, label = plan.experiment, plan.labels[:, number]
     known = ~np.isnan(label)
     facts = build_corpora(experiment)[0].facts(experiment.data.scale)
-    groups: dict[tuple[str, str], list[Run]] = {}
-    for run in plan.runs:
-        groups.setdefault((run.method, run.normalisation), []).append(run)
+    groups = grouped(plan)
     first = [run for run in groups[("source-only", experiment.normalisation[0])] if run.seed == experiment.seeds[0]]
     return {
         **experiment.data.target[number].model_dump(),
@@ -78,11 +76,25 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
         "priors": priors(target, label, plan.windows),
         "chance": chance(target.classes),
         "methods": _methods(plan, target, groups),
+        "stream_heads": stream_heads(plan, target),
+        "missing_streams": missing_streams(plan, target),
         "trivial": {
-            kind: {level: _statistics(_trivial(first, target, kind, level), None) for level in LEVELS}
+            kind: {level: statistics(_trivial(first, target, kind, level), None) for level in LEVELS}
             for kind in trivial_of(target.classes)
         },
     }
+
+
+def _weights(plan: Plan) -> dict[str, Any]:
+    """Method → stream → where its encoder's weights came from, and how many people they had met."""
+    found: dict[str, Any] = {}
+    for run in plan.runs:
+        for stream, weights in run.weights.items():
+            people = len(weights.card.people) if weights.card else None
+            found.setdefault(run.method, {}).setdefault(
+                stream, {"people_met": people, "published": weights.card is None}
+            )
+    return found
 
 
 def _methods(plan: Plan, target: Target, groups: dict[tuple[str, str], list[Run]]) -> dict[str, Any]:
@@ -100,41 +112,13 @@ def _methods(plan: Plan, target: Target, groups: dict[tuple[str, str], list[Run]
             pd.concat(_predictions(run, target) for run in runs if run.seed == seed) for seed in plan.experiment.seeds
         ]
         for level in LEVELS:
-            values = _collect([score(p, target.name, target.classes, level)["subjects"] for p in by_seed])
+            values = collect([score(p, target.name, target.classes, level)["subjects"] for p in by_seed])
             if method == "source-only":
                 reference[normalisation, level] = values
             against = None if method == "source-only" else reference[normalisation, level]
-            row[level] = _statistics(values, against)
+            row[level] = statistics(values, against)
         rows[f"{method}/{normalisation}"] = row
     return rows
-
-
-def _collect(results: list[dict[str, dict[str, float | None]]]) -> Values:
-    values: Values = {}
-    for subjects in results:
-        for person, metrics in subjects.items():
-            for metric, value in metrics.items():
-                people = values.setdefault(metric, {})
-                if value is not None:
-                    people.setdefault(person, []).append(value)
-    return values
-
-
-def _statistics(values: Values, reference: Values | None) -> dict[str, Any]:
-    """Per metric: mean over people (seeds averaged first), interval, per person, against source-only."""
-    result: dict[str, Any] = {}
-    for metric in values:
-        people = {person: float(np.mean(v)) for person, v in values[metric].items()}
-        if not people:
-            result[metric] = None
-            continue
-        result[metric] = {**as_dict(interval(np.array(list(people.values())))), "subjects": people}
-        both = [p for p in people if reference is not None and p in reference[metric]]
-        if reference is not None and both:
-            mine = np.array([people[p] for p in both])
-            other = np.array([float(np.mean(reference[metric][p])) for p in both])
-            result[metric]["vs_source_only"] = as_dict(paired(mine, other, metric in LOWER_IS_BETTER))
-    return result
 
 
 def _predictions(run: Run, target: Target) -> pd.DataFrame:
@@ -150,4 +134,4 @@ def _trivial(runs: list[Run], target: Target, kind: str, level: Level) -> Values
     for run in runs:
         source = json.loads((run.folder / "metrics.json").read_text())["source"][target.name]
         guessed.append(trivial(kind, _predictions(run, target), target.name, target.classes, source, level))
-    return _collect([score(pd.concat(guessed), target.name, target.classes, level)["subjects"]])
+    return collect([score(pd.concat(guessed), target.name, target.classes, level)["subjects"]])

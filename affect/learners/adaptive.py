@@ -1,31 +1,36 @@
 """The learner: label losses on source rows, plus an alignment over source and target rows if there is one."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
 from affect.alignment.base import Alignment, AlignmentInput
 from affect.batch import Batch
+from affect.fusion.decision import Decision
+from affect.learners.base import Learner
 from affect.learners.label_loss import LabelLoss, label_loss
-from affect.learners.network import Network
+from affect.learners.network import Network, Reading
+from affect.learners.regularisation import Regularisation, mix
+from affect.transfer.base import Part
 
 
-class Adaptive(pl.LightningModule):
+class Adaptive(Learner):
     """Trains a Network with or without an alignment; without one it is source-only.
 
-    The random numbers of a step depend on (seed, step) alone, so that a resumed fit is the fit that was never
-    interrupted.
-
     Args:
-        network: encoders, fusion, head.
+        network: encoders, fusion, heads.
         alignment: None, or the loss that makes domains alike.
-        learning_rate, weight_decay: of AdamW.
-        schedule: `constant`, or `cosine` to zero over all steps.
-        label_smoothing: 0 … 1.
+        learning_rate, weight_decay, schedule: as in `Learner`.
+        regularisation: of training.
+        parts: of the encoders: what learns at a rate of its own, or later; None: everything at once. What is in no
+            part and belongs to an encoder does not learn.
         seed: of dropout and augmentation.
     """
+
+    monitor = "source_val/label_loss"
 
     def __init__(
         self,
@@ -34,93 +39,104 @@ class Adaptive(pl.LightningModule):
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
         schedule: Literal["constant", "cosine"] = "cosine",
-        label_smoothing: float = 0.0,
+        regularisation: Regularisation | None = None,
+        parts: Sequence[Part] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(learning_rate, weight_decay, schedule, seed)
         self.network = network
         # Weight 0 adds nothing at all, so that it is source-only to the last bit.
         self.alignment = alignment if alignment is not None and alignment.weight != 0 else None
-        self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.schedule, self.label_smoothing, self.seed = schedule, label_smoothing, seed
-        self.curves: list[dict[str, float]] = []
-        """What is logged, a row per epoch, kept in the checkpoint so that a resumed fit has all of them."""
-        self._curve: dict[str, list[Tensor]] = {}
-        self._validated: list[LabelLoss] = []
+        self.regularisation = regularisation or Regularisation()
+        self.parts = [Part(list(network.encoders.parameters()))] if parts is None else list(parts)
+        self._validated: list[tuple[LabelLoss, LabelLoss | None]] = []
         self._steps = 1
 
     def on_fit_start(self) -> None:
         self._steps = max(1, int(self.trainer.estimated_stepping_batches))
 
-    def on_train_start(self) -> None:
-        for row in self.curves:  # of before an interruption
-            for logger in self.loggers:
-                logger.log_metrics(row, step=int(row["step"]))
-
     def on_train_epoch_start(self) -> None:
-        self._curve = {}
-
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        super().on_train_epoch_start()
+        progress = self.current_epoch / max(1, self.trainer.max_epochs or 1)
+        for part in self.parts:
+            for parameter in part.parameters:
+                parameter.requires_grad_(progress >= part.start)
 
     def training_step(self, batch: Batch) -> Tensor:
-        features = self.network.embed(batch)
-        outputs = self.network.head(features)
-        labels = label_loss(self.network, outputs, batch, self.label_smoothing)
+        rules = self.regularisation
+        batch = rules.augmented(batch)
+        halves = mix(batch, rules.mixup) if rules.mixup else (batch,)
+        reading = self.network.read(halves[0])
+        labels = self._label_loss(reading.outputs, halves)
         loss = labels.loss.mean()
         curve = self._named(labels.loss.detach(), labels.accuracy)
+        alone = rules.stream_heads or (1.0 if self.network.fusion.decides else 0.0)
+        if reading.streams is not None and alone:
+            heads = torch.stack([found.loss.mean() for found in self._by_stream(reading, halves)])
+            loss = loss + alone * heads.mean()
+            curve |= {f"loss_head_{name}": part.detach() for name, part in zip(batch.streams, heads, strict=True)}
         if self.alignment is not None:
             progress = self.global_step / self._steps
-            aligned, numbers = self.alignment(
-                AlignmentInput(features, outputs, batch.label, batch.source, batch.domain, batch.weight, progress)
-            )
+            seen = (reading.features, reading.outputs, batch.label, batch.source, batch.domain, batch.weight)
+            aligned, numbers = self.alignment(AlignmentInput(*seen, progress))
             loss = loss + aligned
             curve |= numbers
-        for name, value in curve.items():
-            self._curve.setdefault(name, []).append(value)
+        self.note(curve)
         return loss
 
-    def on_train_epoch_end(self) -> None:
-        means = {f"train/{name}": torch.stack(values).float().mean() for name, values in self._curve.items()}
-        self.log_dict(means)
-        seen = {name: value for name, value in self.trainer.callback_metrics.items() if name.startswith("source_val/")}
-        row = {name: float(value) for name, value in (means | seen).items()}
-        self.curves.append({"epoch": self.current_epoch, "step": self.global_step, **row})
+    def _label_loss(self, outputs: Tensor, halves: Sequence[Batch]) -> LabelLoss:
+        """Of outputs that have one label, or the two halves of a mixed one."""
+        rows, smoothing = halves[0], self.regularisation.label_smoothing
+        if len(halves) == 2:
+            label, source, weight = (torch.cat([getattr(h, n) for h in halves]) for n in ("label", "source", "weight"))
+            rows, outputs = replace(rows, label=label, source=source, weight=weight), torch.cat([outputs, outputs])
+        return label_loss(self.network, outputs, rows, smoothing)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["curves"] = self.curves
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.curves = list(checkpoint["curves"])
+    def _by_stream(self, reading: Reading, halves: Sequence[Batch]) -> list[LabelLoss]:
+        """Of every stream's own head, over the rows that have the stream."""
+        assert reading.streams is not None
+        found = []
+        for i, outputs in enumerate(reading.streams.unbind(dim=1)):
+            here = [replace(half, weight=half.weight * half.present[:, i : i + 1]) for half in halves]
+            found.append(self._label_loss(outputs, here))
+        return found
 
     def on_validation_epoch_start(self) -> None:
         self._validated = []
 
     def validation_step(self, batch: Batch) -> None:
-        self._validated.append(label_loss(self.network, self.network(batch), batch, self.label_smoothing))
+        reading = self.network.read(batch)
+        fused = self._label_loss(reading.outputs, (batch,))
+        alone = None if reading.streams is None else _stacked(self._by_stream(reading, (batch,)))
+        self._validated.append((fused, alone))
 
     def on_validation_epoch_end(self) -> None:
-        weight = torch.stack([batch.weight for batch in self._validated])
+        fused = _mean([fused for fused, _ in self._validated])
+        self.log_dict({f"source_val/{name}": value for name, value in self._named(fused.loss, fused.accuracy).items()})
+        alone = [heads for _, heads in self._validated if heads is not None]
+        if alone and isinstance(self.network.fusion, Decision):
+            self.network.fusion.score(self._above_chance(_mean(alone)))
 
-        def mean(values: list[Tensor]) -> Tensor:  # over all windows, not over batches
-            return (torch.stack(values) * weight).sum(dim=0) / weight.sum(dim=0).clamp(min=1e-12)
-
-        loss, accuracy = mean([v.loss for v in self._validated]), mean([v.accuracy for v in self._validated])
-        self.log_dict({f"source_val/{name}": value for name, value in self._named(loss, accuracy).items()})
+    def _above_chance(self, heads: LabelLoss) -> Tensor:
+        """(M,) how much better than chance each stream's head is, 0 … 1, averaged over targets."""
+        scores = []
+        for i, classes in enumerate(self.network.targets.values()):
+            if classes:
+                scores.append((heads.accuracy[:, i] - 1 / classes) / (1 - 1 / classes))
+            else:
+                scores.append(1 - heads.loss[:, i])
+        return torch.stack(scores).mean(dim=0).clamp(min=0)
 
     def predict_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """(B,) window numbers, and for each target (B, classes) probabilities or (B, 1) values on its own scale."""
         return batch.window, self.network.predictions(self.network(batch))
 
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
-        )
-        if self.schedule == "constant":
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=max(1, steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+    def groups(self) -> list[dict[str, Any]]:
+        mine = {id(parameter) for parameter in self.network.encoders.parameters()}
+        rest = [parameter for parameter in self.parameters() if id(parameter) not in mine]
+        groups: list[dict[str, Any]] = [{"params": rest}]
+        groups += [{"params": part.parameters, "lr": part.rate * self.learning_rate} for part in self.parts]
+        return [group for group in groups if group["params"]]
 
     def _named(self, loss: Tensor, accuracy: Tensor) -> dict[str, Tensor]:
         """(Q,) numbers by name; `label_loss` is their mean: what is minimised, and what an epoch is chosen by."""
@@ -130,3 +146,19 @@ class Adaptive(pl.LightningModule):
             if classes:
                 numbers[f"accuracy_{name}"] = accuracy[i]
         return numbers
+
+
+def _stacked(losses: Sequence[LabelLoss]) -> LabelLoss:
+    """Of M heads: (M, Q)."""
+    return LabelLoss(*(torch.stack([getattr(x, name) for x in losses]) for name in ("loss", "accuracy", "weight")))
+
+
+def _mean(batches: Sequence[LabelLoss]) -> LabelLoss:
+    """Over all windows, not over batches."""
+    all_ = _stacked(batches)
+    total = all_.weight.sum(dim=0)
+
+    def mean(values: Tensor) -> Tensor:
+        return (values * all_.weight).sum(dim=0) / total.clamp(min=1e-12)
+
+    return LabelLoss(mean(all_.loss), mean(all_.accuracy), total)

@@ -12,11 +12,15 @@ unlabelled statistics. baseline: the trial's baseline is subtracted, then source
 trial's baseline is subtracted, then as subject. A stream without time has no baseline: for it, baseline is source and
 baseline+subject is subject."""
 
-Setting = Literal["inductive", "transductive-stats", "transductive"]
 
+def setting(normalisation: Normalisation, adapts: bool, calibration: int = 0) -> str:
+    """What a method saw of the target.
 
-def setting(normalisation: Normalisation, adapts: bool) -> Setting:
-    """What a method saw of the target: nothing, its unlabelled statistics, or its unlabelled windows in training."""
+    `inductive`: nothing. `transductive-stats`: its unlabelled statistics. `transductive`: its unlabelled windows, in
+    training. `calibrated(k)`: the labels of k of its trials, whatever else it saw.
+    """
+    if calibration:
+        return f"calibrated({calibration})"
     if adapts:
         return "transductive"
     return "transductive-stats" if normalisation in ("subject", "baseline+subject") else "inductive"

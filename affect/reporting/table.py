@@ -29,7 +29,7 @@ def table(summary: dict[str, Any]) -> str:
         "people train each other's models: near chance these intervals are too narrow",
     ]
     for name, block in summary["targets"].items():
-        lines += ["", _headline(name, block, summary), *_rows(block)]
+        lines += ["", _headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
     if summary["trials_left_out"]:
         lines.append(f"\n{len(summary['trials_left_out'])} trials left out: see summary.json")
     return "\n".join(lines)
@@ -60,6 +60,25 @@ def _rows(block: dict[str, Any]) -> list[str]:
     ]
     trivial = [[kind, "–", "no signal", *_cells(r, first, others), "", "", ""] for kind, r in block["trivial"].items()]
     return _aligned([header, *methods, *trivial])
+
+
+def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
+    """What single streams get, alone or when others are missing, and how much each counts."""
+    metric = _HEADS[_COLUMNS[block["kind"]][0]]
+    lines = []
+    for row, heads in block.get("stream_heads", {}).items():
+        lines.append(f"{row}: {metric} of each stream's own head: {_listed(heads)}")
+    for row, missing in block.get("missing_streams", {}).items():
+        lines.append(f"{row}: {metric} with these streams alone: {_listed(missing['subsets'])}")
+        lines.append(f"{row}: {metric} with streams lost at random: {_listed(missing['rates'])}")
+    for row, found in shares.items():
+        told = ", ".join(f"{stream} {share:.2f}" for stream, share in found["mean"].items())
+        lines.append(f"{row}: share of each stream: {told}")
+    return ["", *lines] if lines else []
+
+
+def _listed(found: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {_mean(statistic)}" for name, statistic in found.items())
 
 
 def _cells(row: dict[str, Any], first: str, others: list[str]) -> list[str]:

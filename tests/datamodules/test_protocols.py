@@ -69,7 +69,7 @@ def values(table: pd.DataFrame, column: str, rows: Any) -> set[str]:
 
 
 def test_these_are_all_parts_of_a_fold() -> None:
-    assert {f.name for f in fields(Fold)} == {"name", *PARTS}
+    assert {f.name for f in fields(Fold)} == {"name", *PARTS, "target_calibration", "calibration"}
 
 
 @quick

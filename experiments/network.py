@@ -1,0 +1,135 @@
+"""The model section of a config, and what a method changes of it → a network with its weights."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from affect.augmentation import Augmentation
+from affect.batch import StreamShape
+from affect.encoders import Encoder
+from affect.errors import UserError
+from affect.fusion import Fusion
+from affect.learners.network import Network
+from affect.transfer import Part, Transfer
+from affect.transfer import weights as saved
+from affect.transfer.weights import Weights
+from datamodules.targets import Target
+from experiments.components import build, find
+from experiments.config import Component, Experiment
+from experiments.config import Transfer as TransferConfig
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network, and what of its encoders learns."""
+
+    network: Network
+    parts: list[Part]
+
+
+def streams_of(experiment: Experiment, method: str) -> list[str]:
+    """The streams a method looks at, in the order of data.streams."""
+    chosen = experiment.methods[method].streams
+    return [name for name in experiment.data.streams if chosen is None or name in chosen]
+
+
+def transfer_of(experiment: Experiment, method: str) -> dict[str, tuple[str, TransferConfig]]:
+    """Stream → key and section of how its encoder begins and goes on."""
+    own, shared = experiment.methods[method].transfer, experiment.model.transfer
+    return {
+        name: (f"methods.{method}.transfer.{name}", own[name])
+        if name in own
+        else (f"model.transfer.{name}", shared.get(name, TransferConfig()))
+        for name in streams_of(experiment, method)
+    }
+
+
+def native_streams(experiment: Experiment, method: str) -> list[str]:
+    """Those whose encoders take them in their own unit."""
+    encoders = experiment.model.encoders
+    return [n for n in streams_of(experiment, method) if find(encoders[n], Encoder, f"model.encoders.{n}").native]
+
+
+def build_encoders(
+    experiment: Experiment, method: str, shapes: Mapping[str, StreamShape], weights: Mapping[str, Weights]
+) -> dict[str, Encoder]:
+    """The encoders of a method's streams, not yet attached; without weights they are torch's global generator's."""
+    encoders = {}
+    for name, (key, _) in transfer_of(experiment, method).items():
+        component = experiment.model.encoders[name]
+        encoder = build(component, Encoder, f"model.encoders.{name}", {"shape": shapes[name]})
+        if name in weights:
+            found = weights[name]
+            _check_card(found, component, shapes[name], f"{key}.weights")
+            encoder.fill(saved.read(found, encoder, f"{key}.weights"), str(found.file or f"{key}.weights"))
+        encoders[name] = encoder
+    return encoders
+
+
+def build_network(
+    experiment: Experiment,
+    method: str,
+    shapes: Mapping[str, StreamShape],
+    targets: Sequence[Target],
+    weights: Mapping[str, Weights],
+    centre: Sequence[float] | None = None,
+    spread: Sequence[float] | None = None,
+) -> Built:
+    """A new network for a method.
+
+    Args:
+        weights: stream → what its encoder begins with.
+        centre, spread: of each target, as FoldData fitted them.
+    """
+    encoders = build_encoders(experiment, method, shapes, weights)
+    parts: list[Part] = []
+    for name, (key, section) in transfer_of(experiment, method).items():
+        mode = build(section.mode, Transfer, f"{key}.mode")
+        try:
+            encoders[name] = mode.attach(encoders[name])
+        except ValueError as error:
+            raise UserError(f"{key}.mode", section.mode.class_path, str(error), "choose another mode") from None
+        parts += mode.parts(encoders[name])
+    component = experiment.methods[method].fusion or experiment.model.fusion
+    dims = {name: encoder.out_dim for name, encoder in encoders.items()}
+    fusion = build(component, Fusion, "model.fusion", {"dims": dims})
+    heads = {target.name: len(target.classes) for target in targets}
+    several = len(encoders) > 1  # of one stream, the fused head is its own
+    network = Network(encoders, fusion, heads, centre, spread, several and experiment.model.stream_heads > 0)
+    return Built(network, parts)
+
+
+def build_augmentations(
+    chosen: Mapping[str, Sequence[Component]], key: str, streams: Collection[str]
+) -> dict[str, list[Augmentation]]:
+    """Stream → augmentations, of the streams a method looks at."""
+    return {
+        name: [build(component, Augmentation, f"{key}.{name}.{i}") for i, component in enumerate(chain)]
+        for name, chain in chosen.items()
+        if name in streams
+    }
+
+
+def find_weights(
+    experiment: Experiment, method: str, seed: int, fold: str, tested: Collection[str]
+) -> dict[str, Weights]:
+    """Stream → the weights a run begins with, refused if they met anybody of `tested` (`corpus/person`)."""
+    return {
+        name: saved.find(section.weights, f"{key}.weights", name, seed, fold, tested)
+        for name, (key, section) in transfer_of(experiment, method).items()
+        if section.weights is not None
+    }
+
+
+def _check_card(weights: Weights, component: Component, shape: StreamShape, key: str) -> None:
+    """Refuse an encoder of another class, or one that learned other channels or another rate than it is given."""
+    card = weights.card
+    if card is None:
+        return
+    path, expected = weights.file, "the encoder, arguments and stream the weights were trained with"
+    if card.encoder["class_path"] != component.class_path:
+        found = f"{path} of {card.encoder['class_path']}, for {component.class_path}"
+        raise UserError(key, found, expected, "change model.encoders, or the weights")
+    for name, own in (("channels", list(shape.channels)), ("rate", shape.rate)):
+        if card.shape[name] != own:
+            found = f"{path} with {name} {card.shape[name]}, for a stream with {own}"
+            raise UserError(key, found, expected, "prepare the stream as it was for pretraining")
