@@ -1,12 +1,11 @@
 """Features of pictures, one row a window."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -124,63 +123,40 @@ def _width(backbone: str) -> int:
     """Units of the embedding."""
     import torch
 
-    with torch.device("meta"):  # the shape of the network alone
-        network = _bare(backbone, pretrained=False)
-        return int(network(torch.empty(1, *network.pretrained_cfg["input_size"])).shape[1])
+    from affect.encoders.backbone import create, width
+
+    try:
+        with torch.device("meta"):  # the shape of the network alone
+            return width(create(backbone))
+    except ValueError as error:
+        raise UserError(
+            "data.streams.*.features.backbone", str(error), "a name timm knows", "correct the name"
+        ) from None
 
 
 @lru_cache(maxsize=1)
 def _network(backbone: str, weights: str | None, content: str) -> "Callable[[Tensor], Tensor]":
     """(N, 3, H, W) uint8 → (N, F), with weights; `content` tells files of one name apart."""
-    import torch
-    from torch.nn.functional import interpolate
+    from torch import nn
 
+    from affect.encoders.backbone import Prepare, adapt, create, fetch
+
+    key = "data.streams.*.features.weights"
+    state = fetch(backbone, key) if weights is None else _read(weights, key)
+    network = create(backbone).eval()
     try:
-        network = _bare(backbone, pretrained=weights is None)
-        if weights is not None:
-            _fill(network, Path(weights).expanduser())
-    except UserError:
-        raise
-    except Exception as error:  # of the hub, the file or the fit between both, each its own
-        raise UserError(
-            "data.streams.*.features.weights",
-            f"no weights of {backbone} from {weights or 'the model hub'} ({type(error).__name__}: {error})",
-            "the state of this network, under timm's names",
-            "name another file" if weights else "download the weights elsewhere, and name their file",
-        ) from error
-    _, *size = network.pretrained_cfg["input_size"]
-    mean, deviation = (torch.tensor(network.pretrained_cfg[key])[:, None, None] for key in ("mean", "std"))
-
-    def embed(pictures: "Tensor") -> "Tensor":
-        resized = interpolate(pictures.float() / 255, size, mode="bilinear", antialias=True)
-        embedding: Tensor = network((resized - mean) / deviation)
-        return embedding
-
-    return embed
+        network.load_state_dict(adapt(backbone, state, key))
+    except UserError as error:
+        raise UserError(key, f"{weights or 'the model hub'}: {error.found}", error.expected, error.remedy) from None
+    return nn.Sequential(Prepare(network), network)
 
 
-def _bare(backbone: str, pretrained: bool) -> Any:
-    """The network without its classifier."""
-    import timm
-
-    if not timm.is_model(backbone):
-        near = get_close_matches(backbone, timm.list_models(), 5, 0.3)
-        raise UserError(
-            "data.streams.*.features.backbone", backbone, f"a network of timm, such as {near}", "correct the name"
-        )
-    # Asked for it without classifier, timm would load less strictly.
-    network: Any = timm.create_model(backbone, pretrained=pretrained).eval()
-    network.reset_classifier(0)
-    return network
-
-
-def _fill(network: Any, path: Path) -> None:
-    """Load the whole state but for the classifier; no weight stays random."""
+def _read(weights: str, key: str) -> "Mapping[str, Tensor]":
     from timm.models import load_state_dict
 
-    classifier = network.pretrained_cfg["classifier"] or ()
-    heads = tuple(f"{head}." for head in ([classifier] if isinstance(classifier, str) else classifier))
-    state = {k: v for k, v in load_state_dict(str(path), weights_only=True).items() if not k.startswith(heads)}
-    missing, unexpected = network.load_state_dict(state, strict=False)
-    if missing or unexpected:
-        raise ValueError(f"{len(missing)} entries missing, such as {missing[:3]}; {unexpected[:3]} not of it")
+    try:
+        state: Mapping[str, Tensor] = load_state_dict(str(Path(weights).expanduser()), weights_only=True)
+        return state
+    except Exception as error:  # each format has its own
+        told = f"{weights}: no weights ({type(error).__name__}: {error})"
+        raise UserError(key, told, "the state of this network, under timm's names", "name another file") from error
