@@ -9,8 +9,10 @@ from affect.encoders import Encoder
 from affect.errors import UserError
 from affect.fusion import Fusion
 from affect.learners.network import Network
+from affect.pretraining import Objective
 from affect.transfer import Part, Transfer
 from affect.transfer import weights as saved
+from affect.transfer.card import beside
 from affect.transfer.weights import Weights
 from datamodules.targets import Target
 from experiments.components import build, find
@@ -60,7 +62,15 @@ def build_encoders(
         if name in weights:
             found = weights[name]
             _check_card(found, component, shapes[name], f"{key}.weights")
-            encoder.fill(saved.read(found, encoder, f"{key}.weights"), str(found.file or f"{key}.weights"))
+            state = saved.read(found, encoder, f"{key}.weights")
+            if found.card is None and set(state) == set(encoder.state_dict()):
+                raise UserError(
+                    f"{key}.weights",
+                    f"{found.file}, an encoder of ours without its card",
+                    "a card beside it that says whose recordings made it",
+                    f"copy {beside(found.file).name if found.file else 'it'} along with the weights",
+                )
+            encoder.fill(state, str(found.file or f"{key}.weights"))
         encoders[name] = encoder
     return encoders
 
@@ -107,6 +117,21 @@ def build_augmentations(
         for name, chain in chosen.items()
         if name in streams
     }
+
+
+def build_objective(
+    experiment: Experiment, shapes: Mapping[str, StreamShape], encoders: Mapping[str, Encoder]
+) -> Objective:
+    """What the encoders of a pretraining experiment are trained by without labels."""
+    settings = experiment.pretraining
+    assert settings is not None
+    assert settings.objective is not None
+    given = {
+        "shapes": {name: shapes[name] for name in encoders},
+        "dims": {name: encoder.out_dim for name, encoder in encoders.items()},
+        "augmentations": build_augmentations(settings.augmentations, "pretraining.augmentations", encoders),
+    }
+    return build(settings.objective, Objective, "pretraining.objective", given)
 
 
 def find_weights(

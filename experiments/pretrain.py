@@ -14,15 +14,13 @@ from safetensors.torch import save
 from affect.encoders import Encoder
 from affect.learners.base import Learner
 from affect.learners.pretraining import Pretraining
-from affect.pretraining import Objective
 from affect.transfer.card import Card, beside
 from datamodules.atomic import replacing, write_text
 from datamodules.fingerprint import digest
 from datamodules.module import FoldData
-from experiments.components import build
 from experiments.fit import Report, fit
 from experiments.learn import fold_data, keep_learner, learner_and_data
-from experiments.network import build_augmentations, build_encoders
+from experiments.network import build_encoders, build_objective
 from experiments.plan import Plan, Run
 
 
@@ -82,12 +80,7 @@ def _learner(plan: Plan, run: Run) -> tuple[Learner, FoldData, dict[str, Encoder
     data = fold_data(plan, run)
     torch.manual_seed(run.seed)
     encoders = build_encoders(plan.experiment, run.method, plan.windows.shapes, run.weights)
-    given = {
-        "shapes": {name: plan.windows.shapes[name] for name in encoders},
-        "dims": {name: encoder.out_dim for name, encoder in encoders.items()},
-        "augmentations": build_augmentations(settings.augmentations, "pretraining.augmentations", encoders),
-    }
-    objective = build(settings.objective, Objective, "pretraining.objective", given)
+    objective = build_objective(plan.experiment, plan.windows.shapes, encoders)
     rates = (training.learning_rate, training.weight_decay, training.schedule)
     return Pretraining(encoders, objective, *rates, run.seed), data, encoders
 
