@@ -19,7 +19,7 @@ from experiments.components import build
 from experiments.config import Experiment
 from experiments.data import build_targets, prepared
 from experiments.folds import check_baselines, check_folds, check_streams
-from experiments.network import build_network, build_objective, find_weights, streams_of, transfer_of
+from experiments.network import build_encoders, build_network, build_objective, find_weights, streams_of, transfer_of
 
 _CODE = (
     *(f"affect/{room}" for room in ("alignment", "augmentation", "classical", "encoders", "evaluation", "fusion")),
@@ -130,9 +130,12 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     for method, run in first.items():
         if experiment.methods[method].classical is None:
             # An encoder that cannot take its stream, or weights that do not fit, say so now and not in every run.
-            network = build_network(experiment, method, windows.shapes, targets, run.weights).network
             if experiment.pretraining and experiment.pretraining.objective:
-                build_objective(experiment, windows.shapes, network.encoders)  # type: ignore[arg-type]
+                build_objective(
+                    experiment, windows.shapes, build_encoders(experiment, method, windows.shapes, run.weights)
+                )
+            else:
+                build_network(experiment, method, windows.shapes, targets, run.weights)
     return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
 
 

@@ -37,7 +37,7 @@ def interval(values: NDArray[np.float64], seed: int = 0, resamples: int = 9999) 
     """Mean of (people,) values and its 95 % bootstrap interval."""
     mean = float(values.mean())
     sd = float(values.std(ddof=1)) if len(values) > 1 else 0.0
-    if len(values) < 2 or np.ptp(values) == 0:
+    if len(values) < 2 or np.ptp(values) < 1e-12:  # equal but for the order in which seeds were averaged
         return Interval(mean, mean, mean, sd, len(values))
     result = bootstrap(
         (values,), np.mean, n_resamples=resamples, confidence_level=0.95, method="BCa", rng=np.random.default_rng(seed)

@@ -240,3 +240,10 @@ def test_settings_of_pretraining_that_cannot_be(run: Any, tmp_path: Path, more: 
     assert code == 2
     assert where in said
     assert "Traceback" not in said
+
+
+def test_a_model_that_is_not_there_is_told_with_the_nearest(run: Any, tmp_path: Path) -> None:
+    override = "--model.encoders.eeg={class_path: affect.encoders.Braindecode, init_args: {model: EEGNett}}"
+    code, said = run(config(tmp_path, "bad"), override)
+    assert code == 2
+    assert "EEGNet" in said.replace("EEGNett", "")
