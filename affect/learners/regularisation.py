@@ -58,7 +58,7 @@ def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
     """
     share = torch.distributions.Beta(alpha, alpha).sample().to(batch.weight)
     partner = _partners(batch)
-    streams = {name: share * x + (1 - share) * x[partner] for name, x in batch.streams.items()}
+    streams = {name: x[partner].lerp(x, share) for name, x in batch.streams.items()}  # a row with itself is itself
     mixed = replace(batch, streams=streams, weight=share * batch.weight)
     return mixed, replace(mixed, label=batch.label[partner], weight=(1 - share) * batch.weight[partner])
 
