@@ -1,7 +1,10 @@
 """Encoders of raw EEG."""
 
+import torch
 from pydantic import PositiveFloat, PositiveInt
+from scipy.fft import next_fast_len
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from affect.batch import StreamShape
 from affect.encoders.base import Encoder, Share
@@ -39,14 +42,14 @@ class SpatialFirstEEGNet(Encoder):
         pool_2 = max(1, min(round(pool_seconds * shape.rate / pool_1), shape.length // pool_1))
         self.out_dim = virtual * (shape.length // pool_1 // pool_2)
         self.layers = nn.Sequential(
-            nn.Conv1d(len(shape.channels), virtual, 1, bias=False),  # (B, V, T)
-            nn.Conv1d(virtual, virtual, kernel, padding="same", groups=virtual, bias=False),
+            Mixing(len(shape.channels), virtual),  # (B, V, T)
+            TemporalFilter(virtual, kernel),
             nn.GroupNorm(virtual // 2 if virtual % 2 == 0 else 1, virtual),
             nn.ELU(),
             nn.AvgPool1d(pool_1),
             nn.Dropout(dropout),
-            nn.Conv1d(virtual, virtual, short, padding="same", groups=virtual, bias=False),
-            nn.Conv1d(virtual, virtual, 1, bias=False),
+            TemporalFilter(virtual, short),
+            Mixing(virtual, virtual),
             nn.GroupNorm(1, virtual),
             nn.ELU(),
             nn.AvgPool1d(pool_2),
@@ -57,3 +60,53 @@ class SpatialFirstEEGNet(Encoder):
     def forward(self, x: Tensor) -> Tensor:
         embedding: Tensor = self.layers(x)
         return embedding
+
+    def blocks(self) -> list[nn.Module]:
+        """The spatial and temporal filters, then the separable convolution."""
+        return [self.layers[:6], self.layers[6:]]
+
+
+class Mixing(nn.Conv1d):
+    """A convolution of length 1, without bias, as the matrix product it is: (B, C, T) → (B, out, T)."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__(channels, out, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.weight[:, :, 0] @ x
+
+
+class TemporalFilter(nn.Conv1d):
+    """A filter per channel, zeros beyond the ends, as a product of spectra: (B, C, T) → (B, C, T).
+
+    Equals the grouped convolution it is a subclass of, several times faster on a CPU for the odd lengths used here.
+
+    Args:
+        kernel: its length in samples, odd.
+    """
+
+    def __init__(self, channels: int, kernel: int) -> None:
+        super().__init__(channels, channels, kernel, padding="same", groups=channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return correlate(x, self.weight[:, 0])
+
+
+def correlate(x: Tensor, filters: Tensor) -> Tensor:
+    """Each filter centred on each sample, zeros beyond the ends.
+
+    Args:
+        x: (…, T).
+        filters: (…, K), K odd; their leading axes broadcast against those of x.
+
+    Returns:
+        (…, T) of at least single precision: spectra of less do not exist.
+    """
+    length, kernel = x.shape[-1], filters.shape[-1]
+    n = next_fast_len(max(length + kernel // 2, kernel), real=True)
+    kind = torch.promote_types(x.dtype, torch.float32)
+    # A centre at sample 0 leaves nothing to be cut off in front, only the end that wraps around.
+    centred = torch.roll(pad(filters.to(kind), (0, n - kernel)), -(kernel // 2), -1)
+    spectrum = torch.fft.rfft(x.to(kind), n) * torch.fft.rfft(centred).conj()
+    filtered: Tensor = torch.fft.irfft(spectrum, n)[..., :length]
+    return filtered
