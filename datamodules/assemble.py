@@ -146,7 +146,10 @@ def assemble(
     if missing:
         raise UserError(
             parts[0].corpus.root,
-            f"no usable trial{f' with {missing}' if kept else ''}; left out: {dropped[:3]}",
+            "; ".join(
+                [f"no usable trial{f' with {missing}' if kept else ''}", *_reasons(kept, missing)]
+                + ([f"left out: {dropped[:3]}"] if dropped else [])
+            ),
             "trials with every stream of the config",
             "check the corpus, or take the stream out of data.streams",
         )
@@ -240,9 +243,21 @@ def _told(row: Facts, found: str, where: str | None = None) -> str:
     return f"{where or row['where']}: {found}".removeprefix(f"{row['root']}/")
 
 
+def _reasons(rows: list[Facts], streams: list[str]) -> list[str]:
+    """Why these streams are absent: each reason once, with its first place and how many share it; a few of them."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        for stream in streams:
+            if "problem" in (place := row["streams"][stream]):
+                problem = UserError(*place["problem"])
+                places.setdefault(problem.found, []).append(_told(row, problem.found, problem.where))
+    told = [f"{first}{f' (and {len(rest)} more)' if rest else ''}" for first, *rest in places.values()]
+    return told[:3] + ([f"{len(told) - 3} more reasons"] if len(told) > 3 else [])
+
+
 def _first_of(problems: list[UserError]) -> UserError:
-    first = problems[0]
-    more = f" (and {len(problems) - 1} more bad trials)" if len(problems) > 1 else ""
+    first, others = problems[0], len(problems) - 1
+    more = f" (and {others} more bad trial{'s' if others > 1 else ''})" if others else ""
     return UserError(first.where, first.found + more, first.expected, first.remedy)
 
 

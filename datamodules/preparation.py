@@ -351,5 +351,5 @@ def _refused(where: str, stream: str, part: Step | VideoStep | Features, error: 
         where,
         f"{stream} that {type(part).__name__} cannot take: {error}",
         "a recording the steps and features of data.streams fit",
-        "change them, or leave the trial out with --data.bad_trials=drop",
+        "change them, or leave the trial out with --data.bad_trials=drop, the stream with =absent",
     )

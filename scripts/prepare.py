@@ -24,6 +24,7 @@ import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 
 from affect.errors import UserError  # noqa: E402
+from affect.reporting.words import counted  # noqa: E402
 from datamodules.assemble import Cache  # noqa: E402
 from datamodules.cache import survey  # noqa: E402
 from experiments.config import Experiment  # noqa: E402
@@ -63,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
         if settings.report:
             cache.quality.to_csv(settings.report, index=False)
         size = _size(cache.folders)
-        print(f"{len(cache.trials)} trials in {seconds:.1f} s; {size} on disk in {', '.join(map(str, cache.folders))}")
+        trials, where = counted(len(cache.trials), "trial"), ", ".join(map(str, cache.folders))
+        print(f"{trials} in {seconds:.1f} s; {size} on disk in {where}")
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -84,8 +86,9 @@ def intention(experiment: Experiment) -> str:
         size = sum(path.stat().st_size for path in found.files)
         todo = len(found.missing(corpus, recipes, window))
         lines.append(
-            f"{corpus.name}: {len(found.people)} people, {len(found.files)} files, {_bytes(size)} in {corpus.root}; "
-            + (f"{todo} people to prepare" if todo else "all people are prepared already")
+            f"{corpus.name}: {counted(len(found.people), 'person', 'people')}, {counted(len(found.files), 'file')}, "
+            f"{_bytes(size)} in {corpus.root}; "
+            + (f"{counted(todo, 'person', 'people')} to prepare" if todo else "all people are prepared already")
         )
     for name, recipe in recipes.items():
         steps = " → ".join(type(part).__name__ for part in (*recipe.steps, recipe.features) if part) or "as recorded"
@@ -110,11 +113,11 @@ def outcome(cache: Cache) -> str:
                 "trials": int(there.sum()),
                 "absent": int((~there).sum()),
                 "seconds": f"{seconds.min():.1f} – {seconds.max():.1f}" if stream.rate else "–",
-                "features": f"{len(made.channels)} × {len(made.names)}, {windows} windows" if made else "–",
+                "features": f"{len(made.channels)} × {len(made.names)}, {counted(windows, 'window')}" if made else "–",
             }
         )
-    people = cache.trials["subject"].nunique()
-    return f"{people} people, {len(cache.trials)} trials\n{pd.DataFrame(rows).to_string(index=False)}"
+    people = counted(cache.trials["subject"].nunique(), "person", "people")
+    return f"{people}, {counted(len(cache.trials), 'trial')}\n{pd.DataFrame(rows).to_string(index=False)}"
 
 
 def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
@@ -140,7 +143,7 @@ def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
         ["quality (trials that are not as they should be):", pd.DataFrame(rows).to_string(index=False)] if rows else []
     )
     if dropped:
-        lines += [f"{len(dropped)} trials left out:", *(f"  {reason}" for reason in dropped[:SHOWN])]
+        lines += [f"{counted(len(dropped), 'trial')} left out:", *(f"  {reason}" for reason in dropped[:SHOWN])]
         lines += [f"  … and {len(dropped) - SHOWN} more (--report FILE)"] if len(dropped) > SHOWN else []
     return "\n".join(lines)
 

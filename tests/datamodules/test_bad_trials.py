@@ -1,7 +1,7 @@
 """What is wrong in the files is told, all of it, and costs what it must and no more."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -60,7 +60,7 @@ def test_every_bad_trial_is_counted_and_nothing_is_lost(root: Path, tmp_path: Pa
         data = samples(subject)
         data[0, 0, 0] = np.nan
         write(root / f"{subject}.npy", data)
-    with pytest.raises(UserError, match="and 1 more bad trials"):
+    with pytest.raises(UserError, match=r"and 1 more bad trial\)"):
         prepare(Small(root), STEPS, tmp_path / "cache")
     assert prepare(Small(root, tmp_path / "log"), STEPS, tmp_path / "cache", bad_trials="drop").trials.shape[0] == 13
     assert read_in(tmp_path / "log") == []
@@ -173,6 +173,33 @@ def test_when_every_trial_is_bad_it_says_so(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no usable trial") as caught:
         prepare(Small(root), STEPS, tmp_path / "cache", bad_trials="drop")
     assert "valence rating 10.0" in caught.value.found
+
+
+def test_a_stream_that_is_absent_everywhere_says_why(root: Path, tmp_path: Path) -> None:
+    """A reason is told once, with the first trial it befell and how many others."""
+    for subject in SUBJECTS:
+        data = samples(subject)
+        data[:, 2] = 3.0
+        if subject == "s2":
+            data[1, 2, 7] = np.nan
+        write(root / f"{subject}.npy", data)
+    with pytest.raises(UserError) as caught:
+        prepare(Small(root), STEPS, tmp_path / "cache", bad_trials="absent")
+    assert caught.value.found == (
+        "no usable trial with ['eda']; s1.npy, trial 0: constant (dead) eda channels ['skin'] (and 13 more); "
+        "s2.npy, trial 1: 1 NaN or infinite samples in eda channels ['skin']"
+    )
+
+
+def test_what_a_step_refuses_can_be_left_out_or_absent(root: Path, tmp_path: Path) -> None:
+    class Fussy(Step):
+        def __call__(self, signal: Signal, **beside: Signal | None) -> Signal:
+            raise ValueError("too dull")
+
+    steps: dict[str, list[Step]] = {"eeg": [], "eda": [dataclass(frozen=True)(Fussy)()]}
+    with pytest.raises(UserError, match="eda that Fussy cannot take: too dull") as caught:
+        prepare(Small(root), steps, tmp_path / "cache")
+    assert caught.value.remedy.endswith("leave the trial out with --data.bad_trials=drop, the stream with =absent")
 
 
 def test_nothing_is_written_beside_the_corpus(root: Path, tmp_path: Path) -> None:

@@ -223,6 +223,16 @@ def test_what_is_wrong_is_told(arguments: list[str], people: Path, tmp_path: Pat
         assert table["problem"].isna().tolist() == [False, False, True, False]
 
 
+def test_one_is_told_as_one(arguments: list[str], people: Path, tmp_path: Path, door: Door) -> None:
+    root = spoil(people, tmp_path)
+    own = [*arguments, f"--data.corpus.root={root}", "--data.bad_trials=drop", "--data.corpus.subjects=[s04, s05]"]
+    assert "1 trial left out:\n" in door(own).out
+    alone = [*arguments, "--data.corpus.subjects=[s06]"]
+    assert "deap: 1 person, " in door([*alone, "--dry-run"]).out
+    assert "1 person to prepare\n" in door([*alone, "--dry-run"]).out
+    assert "\n1 person, 4 trials\n" in door(alone).out
+
+
 def test_the_same_files_are_refused_by_default(arguments: list[str], people: Path, tmp_path: Path, door: Door) -> None:
     root = spoil(people, tmp_path)
     own = [*arguments, f"--data.corpus.root={root}", "--quiet"]
@@ -230,7 +240,7 @@ def test_the_same_files_are_refused_by_default(arguments: list[str], people: Pat
     (root / "data_preprocessed_python/s04.dat").unlink()
     answer = door([*own, "--data.corpus.subjects=[s01, s02, s03]"])
     answer.refused("s02.dat, video 1", "3 NaN or infinite", "finite", "--data.bad_trials=drop")
-    assert "(and 1 more bad trials)" in answer.err
+    assert "(and 1 more bad trial)" in answer.err
 
 
 def test_a_dry_run_tells_before_and_after(arguments: list[str], cache: Path, door: Door) -> None:

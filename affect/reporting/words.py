@@ -1,0 +1,6 @@
+"""Small words in what is printed."""
+
+
+def counted(count: int, one: str, many: str = "") -> str:
+    """`1 trial`, `2 trials`; `many` where it is not `one` with an s: `1 person`, `2 people`."""
+    return f"{count} {one if count == 1 else many or f'{one}s'}"
