@@ -54,7 +54,7 @@ def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
     target rows are left alone. One λ ~ Beta(α, α) a batch.
 
     Returns:
-        (mixed, other): both hold the mixed windows; their labels differ, and their weights add up.
+        (mixed, other): both hold the mixed windows, each one row's labels, weighted by λ and by 1 − λ.
     """
     share = torch.distributions.Beta(alpha, alpha).sample().to(batch.weight)
     partner = _partners(batch)
@@ -65,14 +65,12 @@ def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
 
 def _partners(batch: Batch) -> Tensor:
     """(B,) a row of the same source domain and presence, drawn at random; the row itself where there is no other."""
-    order = torch.argsort(batch.domain + 0.5 * torch.rand(len(batch.domain), device=batch.domain.device))
+    streams = batch.present.shape[1]
+    code = (batch.present.long() << torch.arange(streams, device=batch.present.device)).sum(dim=1)
+    group = (batch.domain << streams) + code
+    order = torch.argsort(group + 0.5 * torch.rand(group.shape, device=group.device))
     following = order.roll(-1)
-    fits = (
-        (batch.domain[order] == batch.domain[following])
-        & (batch.present[order] == batch.present[following]).all(dim=1)
-        & batch.source[order]
-        & batch.source[following]
-    )
+    fits = (group[order] == group[following]) & batch.source[order] & batch.source[following]
     partner = torch.empty_like(order)
     partner[order] = torch.where(fits, following, order)
     return partner

@@ -52,14 +52,13 @@ def test_a_hidden_stream_is_never_the_last(chance: float) -> None:
     assert full.mean(dim=0).std() < 0.01
 
 
-def test_mixup_stays_within_a_person_and_its_weights_add_up() -> None:
+def test_mixup_stays_within_a_person() -> None:
     rows = batch()
     mixed, other = mix(rows, 0.4)
     assert torch.equal(mixed.label.isnan(), rows.label.isnan())
     assert torch.equal(mixed.streams["eeg"][~rows.source], rows.streams["eeg"][~rows.source])
     share = (mixed.weight / rows.weight)[0, 0]
     assert 0 < share < 1
-    torch.testing.assert_close(other.weight.sum(), (1 - share) * rows.weight.sum())
     changed = 0
     for row in range(len(rows.window)):
         part = (mixed.streams["eeg"][row] - share * rows.streams["eeg"][row]) / (1 - share)
@@ -68,9 +67,10 @@ def test_mixup_stays_within_a_person_and_its_weights_add_up() -> None:
         assert distance[partner] < 1e-4
         assert rows.domain[partner] == rows.domain[row]
         assert torch.equal(rows.present[partner], rows.present[row])
+        torch.testing.assert_close(other.weight[row], (1 - share) * rows.weight[partner])
         assert torch.equal(other.label[row].nan_to_num(-1), rows.label[partner].nan_to_num(-1))
         changed += partner != row
-    assert changed > 30
+    assert changed == 45 - 6  # one of each person and presence has no row behind it
 
 
 def learner(rules: Regularisation, fusion: str = "concatenation") -> Adaptive:
