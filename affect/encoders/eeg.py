@@ -73,34 +73,51 @@ class Mixing(nn.Conv1d):
         super().__init__(channels, out, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.weight[:, :, 0] @ x
+        return self.weight[:, :, 0].expand(len(x), -1, -1) @ x  # without expanding, x would be copied
 
 
 class TemporalFilter(nn.Conv1d):
-    """A filter per channel, zeros beyond the ends, as a product of spectra: (B, C, T) → (B, C, T).
+    """A filter per channel, zeros beyond the ends: (B, C, T) → (B, C, T).
 
-    Equals the grouped convolution it is a subclass of, several times faster on a CPU for the odd lengths used here.
+    Equals the grouped convolution it is a subclass of, for odd lengths, and is several times faster on a CPU: a matrix
+    product on short windows, a product of spectra on longer ones.
 
     Args:
-        kernel: its length in samples, odd.
+        kernel: length of a filter in samples, odd.
     """
+
+    longest_matrix = 64
+    """Samples of the longest window that is filtered by a matrix, whose cost grows with their square."""
 
     def __init__(self, channels: int, kernel: int) -> None:
         super().__init__(channels, channels, kernel, padding="same", groups=channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return correlate(x, self.weight[:, 0])
+        filters, length = self.weight[:, 0], x.shape[2]
+        if length > self.longest_matrix:
+            return correlate(x, filters)
+        centre = filters.shape[1] // 2
+        places = at_every_place(filters, length)[:, :, centre : centre + length]
+        return torch.bmm(x.transpose(0, 1), places.transpose(1, 2)).transpose(0, 1)
+
+
+def at_every_place(filters: Tensor, places: int) -> Tensor:
+    """(C, K) → (C, places, places + K − 1): each row holds the filter one sample further on."""
+    length = places + filters.shape[1] - 1
+    # Rows one number longer than those wanted, read as those wanted, move on by one each.
+    rows = pad(filters, (0, places))[:, None].expand(-1, places, -1).flatten(1)
+    return rows[:, : places * length].reshape(-1, places, length)
 
 
 def correlate(x: Tensor, filters: Tensor) -> Tensor:
-    """Each filter centred on each sample, zeros beyond the ends.
+    """Each channel with its filter centred on each sample, zeros beyond the ends, by their spectra.
 
     Args:
-        x: (…, T).
-        filters: (…, K), K odd; their leading axes broadcast against those of x.
+        x: (B, C, T).
+        filters: (C, K), K odd.
 
     Returns:
-        (…, T) of at least single precision: spectra of less do not exist.
+        (B, C, T) of at least single precision: spectra of less do not exist.
     """
     length, kernel = x.shape[-1], filters.shape[-1]
     n = next_fast_len(max(length + kernel // 2, kernel), real=True)

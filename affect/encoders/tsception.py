@@ -7,7 +7,7 @@ from torch.nn.functional import leaky_relu, pad
 
 from affect.batch import StreamShape
 from affect.encoders.base import Encoder, Share
-from affect.encoders.eeg import Mixing
+from affect.encoders.eeg import Mixing, at_every_place
 from affect.encoders.electrodes import mirrored
 
 SECONDS = (1 / 2, 1 / 4, 1 / 8)
@@ -81,10 +81,8 @@ class TSception(Encoder):
         longest = self.filters[0].shape[1]
         step = self.pool * max(1, longest // (4 * self.pool))
         bank = torch.cat([pad(f, 2 * [(longest - f.shape[1]) // 2]) for f in self.filters])
-        # Rows one longer than a frame, read as rows of a frame's length: each moves the filter on by a sample.
-        rows = pad(bank, (0, step))[:, None].expand(-1, step, -1).flatten(1)[:, : step * (longest + step - 1)]
         frames = pad(x, (longest // 2, longest // 2 + step - 1)).unfold(2, longest + step - 1, step)
-        y = leaky_relu(frames @ rows.reshape(len(bank) * step, -1).T)  # (B, C, frames, filters × step)
+        y = leaky_relu(frames @ at_every_place(bank, step).flatten(0, 1).T)  # (B, C, frames, filters × step)
         y = y.reshape(*y.shape[:3], len(bank), -1, self.pool).mean(dim=5)
         pooled: Tensor = y.permute(0, 3, 1, 2, 4).flatten(3)[..., : x.shape[2] // self.pool]
         return pooled

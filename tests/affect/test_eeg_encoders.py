@@ -35,6 +35,7 @@ PATCHES = StreamShape(CAP[:19], 400, 200.0)  # what networks of 200 Hz patches t
 PULSE, SKIN = StreamShape(("bvp",), 512, 128.0), StreamShape(("eda",), 16, 4.0)
 OURS: list[tuple[type[Encoder], StreamShape]] = [
     (SpatialFirstEEGNet, SAMPLES),
+    (SpatialFirstEEGNet, WINDOW),
     (TSception, SAMPLES),
     (ElectrodeAttention, FEATURES),
     (ElectrodeAttention, SAMPLES),
@@ -87,9 +88,13 @@ def test_folds_can_be_stacked(kind: type[Encoder], shape: StreamShape) -> None:
             torch.testing.assert_close(stacked[name][i], parameter.grad, atol=1e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("matrix", [True, False])
 @pytest.mark.parametrize(("length", "kernel"), [(128, 65), (512, 65), (32, 17), (10, 65), (1, 5), (101, 3), (33, 65)])
-def test_spectra_filter_as_the_convolution_does(length: int, kernel: int) -> None:
+def test_both_fast_filters_are_the_convolution(
+    length: int, kernel: int, matrix: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Values and gradients, on windows shorter than the filter, too."""
+    monkeypatch.setattr(TemporalFilter, "longest_matrix", 1000 if matrix else 0)
     fast = TemporalFilter(3, kernel).double()
     x = torch.randn(2, 3, length, dtype=torch.float64, requires_grad=True)
     found, expected = fast(x), nn.Conv1d.forward(fast, x)
