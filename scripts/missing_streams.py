@@ -14,7 +14,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from affect.errors import UserError  # noqa: E402
+from affect.errors import UserError
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from affect.reporting.priors import of_one
+from affect.reporting.words import counted
 
 _COLUMNS = {
     "classes": ("balanced_accuracy", "accuracy", "macro_f1", "auroc"),
@@ -31,7 +32,7 @@ def table(summary: dict[str, Any]) -> str:
     for name, block in summary["targets"].items():
         lines += ["", _headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
     if summary["trials_left_out"]:
-        lines.append(f"\n{len(summary['trials_left_out'])} trials left out: see summary.json")
+        lines.append(f"\n{counted(len(summary['trials_left_out']), 'trial')} left out: see summary.json")
     return "\n".join(lines)
 
 
