@@ -105,15 +105,16 @@ def survey(
     prints = Fingerprints(root / "fingerprints.json")
     files = {p: {"": [], **{n: _files(corpus, p, r) for n, r in recipes.items()}} for p in people}
     listed = {p: _split(corpus.files(p)) for p in people}
+
+    def known(person: str) -> dict[str, str]:  # one after the other: streams share files, which are read once
+        read, there = listed[person]
+        return {name: prints.of([*read, *paths], there) for name, paths in files[person].items()}
+
     content: dict[str, dict[str, str]] = {}
     with ThreadPoolExecutor(4) as pool:  # hashing leaves the interpreter free
-        hashes = {
-            p: {n: pool.submit(prints.of, [*listed[p][0], *paths], listed[p][1]) for n, paths in own.items()}
-            for p, own in files.items()
-        }
-        for i, person in enumerate(people):
+        for i, (person, hashes) in enumerate(zip(people, pool.map(known, people), strict=True)):
             progress("checking files", i, len(people))
-            content[person] = {n: future.result() for n, future in hashes[person].items()}
+            content[person] = hashes
     with suppress(OSError), disk_space(root):  # a memo that cannot be kept costs time only
         prints.save()
     read = [path for p in people for paths in (listed[p][0], *files[p].values()) for path in paths]

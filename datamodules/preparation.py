@@ -1,6 +1,5 @@
 """One person's trials: read once, checked, through their steps and features, appended to the stores."""
 
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -98,8 +97,8 @@ def prepare_person(task: Task, files: Mapping[str, BinaryIO]) -> dict[str, Facts
     Raises:
         UserError: what spoils the whole person.
     """
-    with ThreadPoolExecutor(1) as maker, ThreadPoolExecutor(1) as writer:
-        return _prepared(task, _Products(files, maker, writer))
+    with ThreadPoolExecutor(1) as helper:
+        return _prepared(task, _Products(files, helper))
 
 
 def _prepared(task: Task, product: "_Products") -> dict[str, Facts]:
@@ -122,29 +121,30 @@ def _prepared(task: Task, product: "_Products") -> dict[str, Facts]:
 class _Products:
     """The open files, and what is in them so far.
 
-    While a trial is read, one thread makes the features of the trial before, in their order, and one writes.
+    While a trial is read, a helper thread writes the one before it and makes its features.
     """
 
-    def __init__(self, files: Mapping[str, BinaryIO], maker: Executor, writer: Executor) -> None:
-        self.files, self.maker, self.writer = files, maker, writer
-        self.made: deque[Future[None]] = deque()
-        self.written: dict[str, Future[None]] = {}
+    def __init__(self, files: Mapping[str, BinaryIO], helper: Executor) -> None:
+        self.files, self.helper = files, helper
+        self.last: Future[None] | None = None
         self.size = dict.fromkeys(files, 0)
         self.kind: dict[str, Facts] = {}
         self.trials: dict[str, list[Facts]] = {name: [] for name in files}
 
+    def later(self, keep: Callable[[], None]) -> None:
+        """Have the helper keep something after what came before it, which is done then: this bounds memory."""
+        self.finish()
+        self.last = self.helper.submit(keep)
+
+    def finish(self) -> None:
+        """Wait for the helper; what went wrong there is raised here."""
+        if self.last is not None:
+            self.last.result()
+
     def write(self, name: str, array: NDArray[Any], facts: Facts, quality: Quality = _FINE) -> None:
         self.trials[name].append({"at": self.size[name], **facts, **_told(quality)})
         self.size[name] += array.nbytes
-        if name in self.written:
-            self.written[name].result()  # what went wrong there is raised here; bounds memory, too
-        self.written[name] = self.writer.submit(_write, self.files[name], array)
-
-    def later(self, make: Callable[[], None]) -> None:
-        """Have features made when those before them are; not more than a few wait."""
-        self.made.append(self.maker.submit(make))
-        while len(self.made) > 2:
-            self.made.popleft().result()
+        self.files[name].write(np.ascontiguousarray(array).data)
 
     def absent(self, name: str, problem: UserError | None = None, quality: Quality = _FINE) -> None:
         entry = {} if problem is None else {"problem": as_facts(problem)}
@@ -152,18 +152,11 @@ class _Products:
 
     def facts(self) -> dict[str, Facts]:
         """All that was written, once it is."""
-        for future in (*self.made, *self.written.values()):
-            future.result()
-        for future in self.written.values():  # of what was made last
-            future.result()
+        self.finish()
         return {
             name: {"size": self.size[name], "kind": self.kind.get(name), "trials": self.trials[name]}
             for name in self.files
         }
-
-
-def _write(file: BinaryIO, array: NDArray[Any]) -> None:
-    file.write(np.ascontiguousarray(array).data)
 
 
 def _row(corpus: Corpus, trial: Trial | UserError) -> Facts:
@@ -193,7 +186,7 @@ def _add(
     product: _Products,
     opened: dict[str, Signal | Video | UserError],
 ) -> None:
-    """One stream of one trial into its stores."""
+    """Read one stream of one trial, and have it kept."""
     problem, signal, quality = None, None, Quality()
     if not isinstance(trial, UserError) and w.of in trial.streams:
         try:
@@ -215,8 +208,15 @@ def _add(
         except UserError as error:
             problem = error
     if signal is None or isinstance(trial, UserError):
-        _absent(w, product, problem, quality)
-        return
+        product.later(partial(_absent, w, product, problem, quality))
+    else:
+        product.later(partial(_keep, signal, quality, trial.onset, trial.where, w, window, product))
+
+
+def _keep(
+    signal: Signal, quality: Quality, onset: float, where: str, w: Wanted, window: Windowing, product: _Products
+) -> None:
+    """One stream of one trial into its stores."""
     if w.raw:
         kind = {
             "rate": signal.rate,
@@ -226,17 +226,15 @@ def _add(
             "dtype": signal.data.dtype.str,
         }
         if (first := product.kind.setdefault(w.raw, kind)) != kind:
-            _absent(w, product, other_kind(w.of, kind, first, trial.where))
+            _absent(w, product, other_kind(w.of, kind, first, where))
             return
         product.write(w.raw, signal.data.swapaxes(0, 1), {"length": signal.data.shape[1]}, quality)
-    product.later(partial(_features, signal, trial.onset, trial.where, w, window, product))
+    _features(signal, onset, where, w, window, product)
 
 
-def _absent(w: Wanted, product: _Products, problem: UserError | None, quality: Quality = _FINE) -> None:
-    if w.raw:
-        product.absent(w.raw, problem, quality)
-    for name in w.features:
-        product.later(partial(product.absent, name, problem, quality))
+def _absent(w: Wanted, product: _Products, problem: UserError | None = None, quality: Quality = _FINE) -> None:
+    for name in w.stores():
+        product.absent(name, problem, quality)
 
 
 def _repaired(quality: Quality, steps: Sequence[Step | VideoStep]) -> bool:
@@ -328,13 +326,12 @@ def _from_kept(w: Wanted, rows: list[Facts], window: Windowing, product: _Produc
     kind = entry["kind"]
     for trial, place in zip(rows, entry["trials"], strict=True):
         if "at" not in place:
-            for name in w.features:
-                product.absent(name)
+            product.later(partial(_absent, w, product))
             continue
         shape = (place["length"], len(kind["channels"]), *kind["size"])
         data = np.memmap(file, np.dtype(kind["dtype"]), "r", offset=entry["start"] + place["at"], shape=shape)
         signal = Signal(np.ascontiguousarray(data.swapaxes(0, 1)), kind["rate"], tuple(kind["channels"]), kind["unit"])
-        _features(signal, trial["onset"], trial["where"], w, window, product)
+        product.later(partial(_features, signal, trial["onset"], trial["where"], w, window, product))
 
 
 def as_facts(problem: UserError) -> list[str]:

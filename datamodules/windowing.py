@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from affect.batch import Signal, StreamShape
 from affect.preprocessing.step import Features
 
+Place = slice | tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Where windows lie in a trial: their first samples, evenly; or the first of each, and how many of each are real."""
 _CHUNK = 512  # windows given to features at a time: bounds memory, however long the trial
 
 
@@ -55,13 +58,9 @@ class Windowing:
 
 def compute(features: Features, signal: Signal, onset: float, window: Windowing) -> NDArray[np.float32]:
     """(1 + n, C', F): features of the baseline (NaN where there is none), then of the n windows."""
-    length = np.array([signal.data.shape[1]])
-    count = int(window.count(np.array([signal.seconds - onset]))[0])
-    number = np.arange(count)
-    samples, first, real = window.samples(signal.rate, length, np.array([onset]), number)
+    samples, places = _places(window, signal.rate, signal.data.shape[1], onset)
     shape = StreamShape(signal.channels, samples, signal.rate, _picture(signal))
-    chunks = np.array_split(number, max(1, -(-count // _CHUNK))) if count else []
-    parts = [features(_windows(signal.data, samples, first[part], real[part]), shape) for part in chunks]
+    parts = [features(_windows(signal.data, samples, place), shape) for place in places]
     baseline = np.rint(onset * signal.rate)
     width = (len(features.channels(signal.channels)), len(features.names()))
     before = np.full((1, *width), np.nan, dtype=np.float32)
@@ -72,16 +71,31 @@ def compute(features: Features, signal: Signal, onset: float, window: Windowing)
     return np.concatenate([before, *parts])
 
 
-def _windows(data: NDArray[Any], samples: int, first: NDArray[np.int64], real: NDArray[np.int64]) -> NDArray[Any]:
-    """(n, C, samples, …) of (C, T, …): a view where windows lie evenly."""
-    if (real < samples).any():
-        index = first[:, None] + np.arange(samples) % real[:, None]
-        return np.moveaxis(data[:, index], 0, 1)
-    slid = np.moveaxis(sliding_window_view(data, samples, axis=1), -1, 2)  # (C, T', samples, …)
+@lru_cache(maxsize=64)
+def _places(window: Windowing, rate: float, length: int, onset: float) -> tuple[int, list[Place]]:
+    """Samples a window, and where the windows of a trial lie, some at a time; trials of a corpus are often alike."""
+    timed = length / rate if rate else float("inf")
+    number = np.arange(int(window.count(np.array([timed - onset]))[0]))
+    samples, first, real = window.samples(rate, np.array([length]), np.array([onset]), number)
+    chunks = [slice(i, i + _CHUNK) for i in range(0, len(number), _CHUNK)]
+    return samples, [_place(samples, first[chunk], real[chunk]) for chunk in chunks]
+
+
+def _place(samples: int, first: NDArray[np.int64], real: NDArray[np.int64]) -> Place:
     step = int(first[1] - first[0]) if len(first) > 1 else 1
-    even = bool((np.diff(first) == step).all()) and step > 0
-    chosen = slid[:, first[0] : first[-1] + 1 : step] if even else slid[:, first]
-    return np.moveaxis(chosen, 0, 1)
+    if step > 0 and (np.diff(first) == step).all() and (real == samples).all():
+        return slice(int(first[0]), int(first[-1]) + 1, step)
+    return first, real
+
+
+def _windows(data: NDArray[Any], samples: int, place: Place) -> NDArray[Any]:
+    """(n, C, samples, …) of (C, T, …): a view where windows lie evenly."""
+    if isinstance(place, slice):
+        windows = np.moveaxis(sliding_window_view(data, samples, axis=1)[:, place], -1, 2)
+    else:
+        first, real = place
+        windows = data[:, first[:, None] + np.arange(samples) % real[:, None]]
+    return windows.swapaxes(0, 1)
 
 
 def _picture(signal: Signal) -> tuple[int, int] | None:

@@ -130,8 +130,9 @@ def test_silence_has_the_entropy_of_the_floor() -> None:
     np.testing.assert_allclose(found, entropy(1e-4), rtol=1e-6)
 
 
-def test_entropy_ignores_the_level_of_a_window() -> None:
-    windows, features = white(5.0, 3, 2, 256), DifferentialEntropy(BANDS, 1.0)
+@pytest.mark.parametrize("segment", [1.0, 2.0])
+def test_entropy_ignores_the_level_of_a_window(segment: float) -> None:
+    windows, features = white(5.0, 3, 2, 256), DifferentialEntropy(BANDS, segment)
     np.testing.assert_allclose(features(windows + 1000, stream(128.0)), features(windows, stream(128.0)), atol=1e-3)
 
 

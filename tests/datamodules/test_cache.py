@@ -14,6 +14,7 @@ import pytest
 from small_corpus import RATE, STEPS, SUBJECTS, Gain, Interrupted, Small, prepare, read_in, samples, write
 
 from affect.preprocessing import Step
+from datamodules import fingerprint as fingerprint_module
 from datamodules import store as store_module
 from datamodules import workers as workers_module
 from datamodules.atomic import replacing
@@ -53,6 +54,22 @@ def test_what_is_prepared_is_opened_without_reading_the_corpus(root: Path, tmp_p
     assert read_in(tmp_path / "log") == []
     assert again.fingerprint == first.fingerprint
     assert files_in(tmp_path / "cache") == before
+
+
+def test_a_file_that_streams_share_is_read_once_to_be_known(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+
+    def slowly(path: Path) -> str:
+        hashed.append(path)
+        time.sleep(0.02)  # whoever wants the same hash meanwhile must wait for it
+        return content(path)
+
+    content = fingerprint_module._hash
+    monkeypatch.setattr(fingerprint_module, "_hash", slowly)
+    prepare(Small(root), STEPS, tmp_path / "cache")
+    assert len(hashed) == len(set(hashed)) == len(SUBJECTS)
 
 
 def test_an_interrupted_preparation_goes_on_where_it_stopped(root: Path, tmp_path: Path) -> None:
