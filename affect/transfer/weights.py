@@ -50,7 +50,8 @@ def find(text: str, key: str, stream: str, seed: int, fold: str, tested: Collect
     if path.is_dir():
         path = _in_folder(path, key, stream, seed, fold, tested)
     elif not path.exists():
-        if path.suffix in READS or len(path.parts) > 1:
+        a_path = path.is_absolute() or text.startswith((".", "~")) or (len(path.parts) > 1 and path.parent.is_dir())
+        if path.suffix in READS or a_path:
             raise UserError(key, f"{text}: no such file or folder", FORMS, "correct the path")
         return Weights(text, None, None, f"published {text}")
     card = read_card(path)
