@@ -47,13 +47,13 @@ class SpatialFirstEEGNet(Encoder):
             nn.GroupNorm(virtual // 2 if virtual % 2 == 0 else 1, virtual),
             nn.ELU(),
             Average(pool_1),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             TemporalFilter(virtual, short),
             Mixing(virtual, virtual),
             nn.GroupNorm(1, virtual),
             nn.ELU(),
             Average(pool_2),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Flatten(),
         )
 
@@ -76,6 +76,16 @@ class Average(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         length = x.shape[2] // self.size
         return x[:, :, : length * self.size].reshape(*x.shape[:2], length, self.size).mean(dim=3)
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout whose coins are tossed by comparing uniform numbers: more than twice as fast on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = (torch.rand_like(x) >= self.p).to(x.dtype)
+        return x * kept.div_(1 - self.p)
 
 
 class Mixing(nn.Conv1d):
