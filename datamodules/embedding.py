@@ -25,13 +25,19 @@ class Embedded:
         self._place = np.full(windows, -1, dtype=np.int64)
         self._values = np.zeros((0, dim), dtype=np.float32)
 
-    def add(self, rows: Rows, encode: Callable[[Rows], Tensor], batch: int) -> None:
-        """Embed those of the windows `rows` that are not embedded yet, a batch at a time."""
-        fresh = rows[~self._made[rows]]
-        if len(fresh) == 0:
+    def add(self, rows: Rows, every: Rows, encode: Callable[[Rows], Tensor], batch: int) -> None:
+        """Embed the windows `rows` where that is not done yet.
+
+        In batches of `every` window that has the stream, each whole or not at all: the last bits of an embedding depend
+        on its batch, and must not depend on what was embedded before.
+        """
+        wanted = np.isin(every, rows) & ~self._made[every]
+        blocks = [every[i : i + batch] for i in range(0, len(every), batch) if wanted[i : i + batch].any()]
+        if not blocks:
             return
         with torch.no_grad():
-            parts = [encode(fresh[i : i + batch]).float().cpu().numpy() for i in range(0, len(fresh), batch)]
+            parts = [encode(block).float().cpu().numpy() for block in blocks]
+        fresh = np.concatenate(blocks)
         self._place[fresh] = len(self._values) + np.arange(len(fresh))
         self._values = np.concatenate([self._values, *parts])
         self._made[fresh] = True

@@ -36,7 +36,7 @@ def code(*parts: str) -> str:
 
 PACKAGES = (
     *("numpy", "scipy", "mne", "neurokit2", "soxr", "librosa", "torch", "torchaudio", "timm"),
-    *("av", "opencv-python-headless", "opensmile"),
+    *("av", "opencv-python-headless", "opensmile", "scikit-learn", "braindecode", "pytorch-lightning"),
 )
 
 

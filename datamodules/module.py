@@ -17,6 +17,7 @@ from datamodules.protocols import Fold
 from datamodules.windows import WindowSet
 
 Rows = NDArray[np.int64]
+_NUMBERS = 1 << 22  # of a batch that is only looked at; networks make many more of them
 
 
 class FoldData(pl.LightningDataModule):
@@ -96,7 +97,8 @@ class FoldData(pl.LightningDataModule):
         self.source_train, self.source_val, self.target_test = (
             rows[known[rows]] for rows in map(table.of_trials, (train, fold.source_val, fold.target_test))
         )
-        self.target_unlabelled = table.of_trials(fold.target_unlabelled) if adapts else table.trial[:0]
+        unlabelled = np.setdiff1d(fold.target_unlabelled, fold.target_calibration)  # those are in source_train
+        self.target_unlabelled = table.of_trials(unlabelled) if adapts else table.trial[:0]
         allowed = np.where(is_source[table.trial, None], labels, np.float32(np.nan))
         self._label = torch.from_numpy(allowed)
         weight = (~np.isnan(allowed)).astype(np.float32)
@@ -137,9 +139,11 @@ class FoldData(pl.LightningDataModule):
         embedded = known or Embedded(len(self._windows.table), dim)
         if name in self._native:
             self._windows.embeddings[name, digest] = embedded
-        rows = self.rows[self._streams[name].present[self.rows]]
-        batch = 32 if self._windows.shapes[name].size else 256
-        embedded.add(rows, lambda part: encoder(self._values(name, part)), batch)
+        present = self._streams[name].present
+        rows = self.rows[present[self.rows]]
+        embedded.add(
+            rows, np.flatnonzero(present), lambda part: encoder(self._values(name, part)), self._at_once(256, [name])
+        )
         moments = embedded.moments(rows, self._windows.table.trial, len(self._windows.trials))
         self._affine[name] = self._fitted(moments, self._normalisation)
         self._embedded[name] = embedded
@@ -161,6 +165,12 @@ class FoldData(pl.LightningDataModule):
             trial=trial,
             subject=self._subject[index],
         )
+
+    def _at_once(self, most: int, names: Sequence[str]) -> int:
+        """How many windows of these streams go through networks at a time when nothing is learned."""
+        shapes = [self._windows.shapes[name] for name in names]
+        numbers = sum(len(s.channels) * s.length * int(np.prod(s.size or (1,))) for s in shapes)
+        return max(1, min(most, _NUMBERS // max(1, numbers)))
 
     def _values(self, name: str, rows: Rows) -> Tensor:
         """(B, …) of one stream, normalised; zeros where it is absent."""
@@ -194,8 +204,7 @@ class FoldData(pl.LightningDataModule):
         return self._in_order(self.target_test)
 
     def _in_order(self, rows: Rows) -> "DataLoader[Batch]":
-        pictures = any(shape.size for shape in self._windows.shapes.values())
-        size = self.batch_size if pictures else 512
+        size = self._at_once(512, [name for name in self._streams if name not in self._embedded])
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         return DataLoader(_Gathered(self), sampler=parts, batch_size=None)
 

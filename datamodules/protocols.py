@@ -104,6 +104,13 @@ class SubjectGroups(Protocol):
         if not 0 <= calibration <= reserve:
             found = f"{calibration} of {reserve} reserved"
             raise UserError("protocol.calibration", found, "0 ≤ calibration ≤ calibration_reserve", "correct it")
+        if new_stimuli and reserve:
+            raise UserError(
+                "protocol.calibration",
+                "with new_stimuli: one person's labelled trial would show a stimulus another is tested on",
+                "either of them",
+                "take one out",
+            )
         self.groups, self.new_stimuli = groups, new_stimuli
         self.source_people, self.calibration, self.reserve = source_people, calibration, reserve
 

@@ -170,6 +170,7 @@ def _complete(experiment: Experiment) -> Experiment:
     _complete_chains(model["augmentations"], experiment.model.augmentations, "model.augmentations")
     if pretraining := experiment.pretraining:
         section = tree["pretraining"]
+        _check_pretraining(experiment)
         _complete_chains(section["augmentations"], pretraining.augmentations, "pretraining.augmentations")
         if pretraining.objective:
             section["objective"]["init_args"] = arguments(
@@ -216,14 +217,37 @@ def _complete_chains(tree: dict[str, Any], chains: Mapping[str, Sequence[Compone
             build(component, Augmentation, f"{key}.{stream}.{i}")
 
 
+def _check_pretraining(experiment: Experiment) -> None:
+    """Refuse what would be ignored, or would leave encoders behind that nobody can take up."""
+    pretraining = experiment.pretraining
+    assert pretraining is not None
+    if pretraining.augmentations and pretraining.objective is None:
+        raise UserError(
+            "pretraining.augmentations", "without an objective", "an objective", "use model.augmentations with labels"
+        )
+    whole = ("FineTune",) if pretraining.objective else ("FineTune", "GradualUnfreezing")
+    for stream, section in experiment.model.transfer.items():
+        if section.mode.class_path.rpartition(".")[2] not in whole:
+            raise UserError(
+                f"model.transfer.{stream}.mode",
+                f"{section.mode.class_path} in pretraining",
+                f"{' or '.join(whole)}: an encoder that learns as a whole",
+                "take it out",
+            )
+    if pretraining.objective and (experiment.model.augmentations or experiment.trainer.mixup):
+        key = "model.augmentations" if experiment.model.augmentations else "trainer.mixup"
+        raise UserError(key, "beside an objective without labels", "nothing", "use pretraining.augmentations")
+
+
 def _check_validation(experiment: Experiment, method: str) -> None:
     """Refuse a fusion that weighs streams by held-out source people where there are none."""
     fusion = experiment.methods[method].fusion or experiment.model.fusion
     protocol = build(experiment.protocol, Protocol, "protocol")
     if fusion.init_args.get("by") == "validation" and protocol.validation == 0:
+        key = f"methods.{method}.fusion.by" if experiment.methods[method].fusion else "model.fusion.by"
         raise UserError(
-            "model.fusion.by",
+            key,
             "'validation' without held-out source people",
             "protocol.validation above 0",
-            "set --protocol.validation=0.2, or --model.fusion.by=equal",
+            f"set --protocol.validation=0.2, or --{key}=equal",
         )

@@ -1,11 +1,13 @@
 """A run → its data, its network with its weights, and the learner that trains it."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import torch
 import xxhash
 from safetensors.torch import save
+from torch import Tensor
 
 from affect.alignment import Alignment
 from affect.encoders import Encoder
@@ -54,18 +56,22 @@ def learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
     if method.alignment:
         given = {"dim": built.network.fusion.out_dim, "classes": tuple(plan.classes), "domains": data.domains}
         alignment = build(method.alignment, Alignment, f"methods.{run.method}.alignment", given)
-    names = list(built.network.encoders)
+    learns = {}  # the windows of frozen encoders are embedded once, as they are
+    device = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}[experiment.compute.accelerator]
+    for name, encoder in built.network.encoders.items():
+        if isinstance(encoder, FrozenEncoder):
+            embed = partial(_embed, encoder.to(device), device)
+            data.embed(name, embed, encoder.encoder.out_dim, _digest(encoder.encoder))
+            encoder.to("cpu").embedded = True
+        else:
+            learns[name] = plan.windows.shapes[name]
     regularisation = Regularisation(
         experiment.model.stream_dropout,
         experiment.model.stream_heads,
-        build_augmentations(experiment.model.augmentations, "model.augmentations", names),
+        build_augmentations(experiment.model.augmentations, "model.augmentations", learns),
         training.mixup,
         training.label_smoothing,
     )
-    for name, encoder in built.network.encoders.items():
-        if isinstance(encoder, FrozenEncoder):
-            data.embed(name, encoder.embed, encoder.encoder.out_dim, _digest(encoder.encoder))
-            encoder.embedded = True
     learner = Adaptive(
         built.network,
         alignment,
@@ -86,6 +92,10 @@ def keep_learner(learner: Learner, folder: Path) -> None:
     weights = {name: tensor.contiguous() for name, tensor in learner.state_dict().items()}
     with replacing(folder / "weights.safetensors") as temporary:
         temporary.write_bytes(save(weights))
+
+
+def _embed(encoder: FrozenEncoder, device: str, x: Tensor) -> Tensor:
+    return encoder.embed(x.to(device))
 
 
 def _digest(encoder: Encoder) -> str:

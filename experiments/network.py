@@ -3,8 +3,11 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from affect.augmentation import Augmentation
 from affect.batch import StreamShape
+from affect.classical import Classical
 from affect.encoders import Encoder
 from affect.errors import UserError
 from affect.fusion import Fusion
@@ -101,7 +104,8 @@ def build_network(
         parts += mode.parts(encoders[name])
     component = experiment.methods[method].fusion or experiment.model.fusion
     dims = {name: encoder.out_dim for name, encoder in encoders.items()}
-    fusion = build(component, Fusion, "model.fusion", {"dims": dims})
+    where = f"methods.{method}.fusion" if experiment.methods[method].fusion else "model.fusion"
+    fusion = build(component, Fusion, where, {"dims": dims})
     heads = {target.name: len(target.classes) for target in targets}
     several = len(encoders) > 1  # of one stream, the fused head is its own
     network = Network(encoders, fusion, heads, centre, spread, several and experiment.model.stream_heads > 0)
@@ -109,14 +113,23 @@ def build_network(
 
 
 def build_augmentations(
-    chosen: Mapping[str, Sequence[Component]], key: str, streams: Collection[str]
+    chosen: Mapping[str, Sequence[Component]], key: str, shapes: Mapping[str, StreamShape]
 ) -> dict[str, list[Augmentation]]:
-    """Stream → augmentations, of the streams a method looks at."""
-    return {
-        name: [build(component, Augmentation, f"{key}.{name}.{i}") for i, component in enumerate(chain)]
-        for name, chain in chosen.items()
-        if name in streams
-    }
+    """Stream → augmentations, of the streams that are in `shapes`; each has taken a window of zeros."""
+    built: dict[str, list[Augmentation]] = {}
+    for name, chain in chosen.items():
+        if name not in shapes:
+            continue
+        shape = shapes[name]
+        window = torch.zeros(1, len(shape.channels), shape.length, *(shape.size or ()))
+        built[name] = [build(component, Augmentation, f"{key}.{name}.{i}") for i, component in enumerate(chain)]
+        with torch.random.fork_rng(devices=[]):  # no draw that training would miss
+            for i, augmentation in enumerate(built[name]):
+                try:
+                    augmentation(window)
+                except ValueError as error:
+                    raise UserError(f"{key}.{name}.{i}", chain[i].class_path, str(error), "take another") from None
+    return built
 
 
 def build_objective(
@@ -129,17 +142,34 @@ def build_objective(
     given = {
         "shapes": {name: shapes[name] for name in encoders},
         "dims": {name: encoder.out_dim for name, encoder in encoders.items()},
-        "augmentations": build_augmentations(settings.augmentations, "pretraining.augmentations", encoders),
+        "augmentations": build_augmentations(
+            settings.augmentations, "pretraining.augmentations", {name: shapes[name] for name in encoders}
+        ),
     }
     return build(settings.objective, Objective, "pretraining.objective", given)
 
 
+def check_classical(
+    experiment: Experiment, method: str, shapes: Mapping[str, StreamShape], targets: Sequence[Target]
+) -> None:
+    """Refuse a classical model what it cannot learn from, or cannot learn."""
+    component, key = experiment.methods[method].classical, f"methods.{method}.classical"
+    assert component is not None
+    for name in streams_of(experiment, method):
+        if shapes[name].size or shapes[name].rate:
+            found = f"{component.class_path} on {name}, which gives {'pictures' if shapes[name].size else 'samples'}"
+            raise UserError(key, found, "features", f"add data.streams.{name}.features, or leave the stream out")
+    values = [target.name for target in targets if not target.classes]
+    if values and not find(component, Classical, key).values:
+        raise UserError(key, f"{component.class_path} for values of {values[0]}", "a model of values", "take Ridge")
+
+
 def find_weights(
-    experiment: Experiment, method: str, seed: int, fold: str, tested: Collection[str]
+    experiment: Experiment, method: str, seed: int, fold: str, tested: Collection[str], normalisation: str
 ) -> dict[str, Weights]:
     """Stream → the weights a run begins with, refused if they met anybody of `tested` (`corpus/person`)."""
     return {
-        name: saved.find(section.weights, f"{key}.weights", name, seed, fold, tested)
+        name: saved.find(section.weights, f"{key}.weights", name, seed, fold, tested, normalisation)
         for name, (key, section) in transfer_of(experiment, method).items()
         if section.weights is not None
     }
@@ -151,7 +181,8 @@ def _check_card(weights: Weights, component: Component, shape: StreamShape, key:
     if card is None:
         return
     path, expected = weights.file, "the encoder, arguments and stream the weights were trained with"
-    if card.encoder["class_path"] != component.class_path:
+    trained = Component(class_path=card.encoder["class_path"])
+    if find(trained, Encoder, str(path)) is not find(component, Encoder, key):
         found = f"{path} of {card.encoder['class_path']}, for {component.class_path}"
         raise UserError(key, found, expected, "change model.encoders, or the weights")
     for name, own in (("channels", list(shape.channels)), ("rate", shape.rate)):

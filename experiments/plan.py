@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from affect.errors import UserError
 from affect.preprocessing.normalisation import Normalisation, setting
 from affect.transfer.weights import Weights
 from datamodules.fingerprint import code, digest, foreign, versions
@@ -19,7 +20,16 @@ from experiments.components import build
 from experiments.config import Experiment
 from experiments.data import build_targets, prepared
 from experiments.folds import check_baselines, check_folds, check_streams
-from experiments.network import build_encoders, build_network, build_objective, find_weights, streams_of, transfer_of
+from experiments.network import (
+    build_augmentations,
+    build_encoders,
+    build_network,
+    build_objective,
+    check_classical,
+    find_weights,
+    streams_of,
+    transfer_of,
+)
 
 _CODE = (
     *(f"affect/{room}" for room in ("alignment", "augmentation", "classical", "encoders", "evaluation", "fusion")),
@@ -113,6 +123,13 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     protocol = build(experiment.protocol, Protocol, "protocol")
     kept = np.flatnonzero(np.all([target.keeps(cache.trials) for target in targets], axis=0)) if targets else None
     folds = [fold if kept is None else fold.only(kept) for fold in protocol.split(cache.trials)]
+    if kept is not None and len(kept) < len(cache.trials) and any(fold.calibration for fold in folds):
+        raise UserError(
+            "protocol.calibration",
+            f"with targets that leave out {len(cache.trials) - len(kept)} of {len(cache.trials)} trials",
+            "targets that know every trial: the few drawn might not be among those that are left",
+            "take all classes, or no calibration",
+        )
     check_folds(folds, targets, labels, windows, experiment.selection == "source-validation", experiment.pretraining)
     check_baselines(folds, windows, experiment.normalisation)
     check_streams(folds, windows, {name: streams_of(experiment, name) for name in experiment.methods})
@@ -128,7 +145,9 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
     first = {run.method: run for run in reversed(runs)}
     for method, run in first.items():
-        if experiment.methods[method].classical is None:
+        if experiment.methods[method].classical:
+            check_classical(experiment, method, windows.shapes, targets)
+        else:
             # An encoder that cannot take its stream, or weights that do not fit, say so now and not in every run.
             if experiment.pretraining and experiment.pretraining.objective:
                 build_objective(
@@ -136,6 +155,7 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
                 )
             else:
                 build_network(experiment, method, windows.shapes, targets, run.weights)
+                build_augmentations(experiment.model.augmentations, "model.augmentations", windows.shapes)
     return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
 
 
@@ -165,6 +185,13 @@ def _shared(experiment: Experiment, fingerprint: str) -> dict[str, Any]:
     }
 
 
+def _known(weights: Weights | None) -> Any:
+    """What of weights determines a run: their content, and who is on their card."""
+    if weights is None:
+        return None
+    return {"digest": weights.digest, "people": weights.card.people if weights.card else None}
+
+
 def _modules(tree: Any) -> list[str]:
     """The module of every class path of a config."""
     if isinstance(tree, dict):
@@ -187,7 +214,7 @@ def _runs(
     tested = people_of(windows, np.unique(target).astype(np.int64))
     runs = []
     for name, method in experiment.methods.items():
-        weights = {} if method.classical else find_weights(experiment, name, seed, fold.name, tested)
+        weights = {} if method.classical else find_weights(experiment, name, seed, fold.name, tested, normalisation)
         transfer = {} if method.classical else transfer_of(experiment, name)
         spec = {
             **shared,
@@ -196,10 +223,7 @@ def _runs(
             "normalisation": normalisation,
             **method.model_dump(exclude={"transfer"}),
             "transfer": {
-                stream: {
-                    "mode": section.mode.model_dump(),
-                    "weights": weights[stream].digest if stream in weights else None,
-                }
+                stream: {"mode": section.mode.model_dump(), "weights": _known(weights.get(stream))}
                 for stream, (_, section) in transfer.items()
             },
         }

@@ -28,14 +28,17 @@ def pretrain(plan: Plan, run: Run, logger: Logger | None, report: Report) -> dic
     """Train, then leave `<stream>.safetensors` and its card `<stream>.json` for every stream.
 
     Returns:
-        The last numbers of the curves, also in `metrics.json`.
+        The numbers of the epoch whose weights are kept, also in `metrics.json`.
     """
     learner, data, encoders = _learner(plan, run)
     fit(plan.experiment, run, learner, data, logger, report)
-    last = {name: value for name, value in learner.curves[-1].items() if name not in ("epoch", "step")}
+    chosen = learner.curves[-1]
+    if plan.experiment.selection == "source-validation":
+        chosen = min(learner.curves, key=lambda row: row[learner.monitor])
+    last = {name: value for name, value in chosen.items() if name not in ("epoch", "step")}
     metric = {
         **{name: round(value, 6) for name, value in last.items()},
-        "epochs": len(learner.curves),
+        "epoch": chosen["epoch"],
         "validated_on": plan.people(run.fold.source_val),
     }
     for name, encoder in encoders.items():
@@ -90,7 +93,8 @@ def _card(plan: Plan, run: Run, stream: str, metric: dict[str, Any]) -> Card:
     data = plan.experiment.data
     began = run.weights.get(stream)
     before = began.card.people if began and began.card else []
-    rows = np.union1d(run.fold.source_train, run.fold.source_val).astype(np.int64)
+    fold = run.fold
+    rows = np.concatenate([fold.source_train, fold.source_val, fold.target_calibration]).astype(np.int64)
     return Card(
         stream=stream,
         encoder=plan.experiment.model.encoders[stream].model_dump(),

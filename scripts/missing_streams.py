@@ -61,7 +61,7 @@ def curves(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
                 f"{target}-{row.replace('/', '-')}",
                 {
                     "title": f"{summary['experiment']}: {target}, {row.replace('/', ', normalised by ')}",
-                    "metric": f"{metric.replace('_', ' ')}, mean over {summary['subjects']} people",
+                    "metric": f"{metric.replace('_', ' ')}, mean over people who have them",
                     "chance": block["chance"][metric],
                     "subsets": subsets,
                     "rates": {float(rate): score for rate, score in missing["rates"].items()},

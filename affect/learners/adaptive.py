@@ -125,7 +125,9 @@ class Adaptive(Learner):
                 scores.append((heads.accuracy[:, i] - 1 / classes) / (1 - 1 / classes))
             else:
                 scores.append(1 - heads.loss[:, i])
-        return torch.stack(scores).mean(dim=0).clamp(min=0)
+        known = (heads.weight > 0).to(heads.loss.dtype)  # a stream nobody held out has is not trusted
+        mean = (torch.stack(scores, dim=1) * known).sum(dim=1) / known.sum(dim=1).clamp(min=1)
+        return mean.clamp(min=0)
 
     def predict_step(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """(B,) window numbers, and for each target (B, classes) probabilities or (B, 1) values on its own scale."""

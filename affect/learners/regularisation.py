@@ -50,8 +50,8 @@ def hide_streams(present: Tensor, chance: float) -> Tensor:
 def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
     """Mixed windows with the one half of their labels, and the same rows with the other half (Zhang et al., ICLR 2018).
 
-    Rows are mixed with rows of the same source domain, so that it stays true, and with the same streams present;
-    target rows are left alone. One λ ~ Beta(α, α) a batch.
+    Source rows are mixed with rows of the same person (the domain stays true) that have the same streams; target rows
+    are left alone. One λ ~ Beta(α, α) a batch.
 
     Returns:
         (mixed, other): both hold the mixed windows, each one row's labels, weighted by λ and by 1 − λ.
@@ -64,10 +64,10 @@ def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
 
 
 def _partners(batch: Batch) -> Tensor:
-    """(B,) a row of the same source domain and presence, drawn at random; the row itself where there is no other."""
+    """(B,) a source row of the same person and presence, drawn at random; the row itself where there is no other."""
     streams = batch.present.shape[1]
     code = (batch.present.long() << torch.arange(streams, device=batch.present.device)).sum(dim=1)
-    group = (batch.domain << streams) + code
+    group = (batch.subject << streams) + code
     order = torch.argsort(group + 0.5 * torch.rand(group.shape, device=group.device))
     following = order.roll(-1)
     fits = (group[order] == group[following]) & batch.source[order] & batch.source[following]

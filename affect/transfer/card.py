@@ -58,6 +58,8 @@ def read_card(weights: Path) -> Card | None:
         people = found["people"]
         if not (isinstance(people, list) and people and all(isinstance(p, str) for p in people)):
             raise KeyError("people")
+        if not ({"channels", "rate"} <= set(found["shape"]) and "class_path" in found["encoder"]):
+            raise KeyError("shape, encoder")
         return Card(**{field.name: found[field.name] for field in fields(Card)})
     except (ValueError, KeyError, TypeError) as error:
         lacks = "no people" if error.args == ("people",) else f"not a card ({error})"

@@ -1,8 +1,10 @@
 """Where weights come from: a file, a run's or experiment's folder, a W&B artifact, a published name."""
 
 import json
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import xxhash
@@ -33,11 +35,13 @@ class Weights:
     digest: str
 
 
-def find(text: str, key: str, stream: str, seed: int, fold: str, tested: Collection[str]) -> Weights:
+def find(
+    text: str, key: str, stream: str, seed: int, fold: str, tested: Collection[str], normalisation: str = "subject"
+) -> Weights:
     """The weights a config names, for one stream in one run.
 
     In an experiment's folder the run of the same fold or, failing that, of any fold that met nobody who is tested
-    here; with the same seed where there is one.
+    here; with the same normalisation and the same seed where there are such.
 
     Args:
         key: of the config, for messages.
@@ -46,9 +50,10 @@ def find(text: str, key: str, stream: str, seed: int, fold: str, tested: Collect
     Raises:
         UserError: nothing there, or weights that saw a person they would be tested on.
     """
-    path = _artifact(text, key) if text.startswith("wandb:") else _experiment(Path(text).expanduser(), key)
+    wandb = text.startswith("wandb:")
+    path = _artifact(text, key, stream) if wandb else _experiment(Path(text).expanduser(), key)
     if path.is_dir():
-        path = _in_folder(path, key, stream, seed, fold, tested)
+        path = _in_folder(path, key, stream, (normalisation, seed, fold), tested)
     elif not path.exists():
         a_path = path.is_absolute() or text.startswith((".", "~")) or (len(path.parts) > 1 and path.parent.is_dir())
         if path.suffix in READS or a_path:
@@ -63,12 +68,20 @@ def find(text: str, key: str, stream: str, seed: int, fold: str, tested: Collect
             "an encoder that never met the people it is tested on",
             "pretrain it on other people, or with the same protocol: name the experiment's folder instead of one run's",
         )
-    return Weights(text, path, card, xxhash.xxh3_128(path.read_bytes()).hexdigest())
+    return Weights(text, path, card, _digest(path, path.stat().st_size, path.stat().st_mtime_ns))
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> str:
+    """Of the content, made once for all runs of a process."""
+    return xxhash.xxh3_128(path.read_bytes()).hexdigest()
 
 
 def _experiment(path: Path, key: str) -> Path:
     """`runs/name` stands for the one experiment of that name, whose folder ends in a hash."""
-    found = [] if path.exists() else [p for p in path.parent.glob(f"{path.name}-*") if (p / "runs.json").exists()]
+    named = re.compile(re.escape(path.name) + "-[0-9a-f]{8}")
+    found = [] if path.exists() else [p for p in path.parent.glob(f"{path.name}-*") if named.fullmatch(p.name)]
+    found = [p for p in found if (p / "runs.json").exists()]
     if len(found) > 1:
         names = ", ".join(sorted(p.name for p in found))
         raise UserError(key, f"{len(found)} experiments of this name: {names}", "one", "name it with its hash")
@@ -117,18 +130,24 @@ def _unpickled(file: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def _in_folder(folder: Path, key: str, stream: str, seed: int, fold: str, tested: Collection[str]) -> Path:
-    """The encoder of a run's folder, or the fitting one of an experiment's."""
+def _in_folder(folder: Path, key: str, stream: str, wanted: tuple[str, int, str], tested: Collection[str]) -> Path:
+    """The encoder of a run's folder, or the fitting one of an experiment's.
+
+    Args:
+        wanted: normalisation, seed and fold.
+    """
+    normalisation, seed, fold = wanted
     runs = folder / "runs.json"
     if not runs.exists():
         return _encoder_of(folder, key, stream)
-    found: list[tuple[int, bool, bool, int, Path]] = []
+    found: list[tuple[int, bool, bool, bool, int, Path]] = []
     for label, name in json.loads(runs.read_text(encoding="utf-8")).items():
         file = _encoder_of(folder.parent / "runs" / name, key, stream)
         card = read_card(file)
         met = len(set(card.people) & set(tested)) if card else 0
         parts = label.split(" · ")
-        found.append((met, parts[0] != fold, parts[-1] != f"seed {seed}", len(found), file))
+        other = (parts[0] != fold, parts[-2] != normalisation, parts[-1] != f"seed {seed}")
+        found.append((met, *other, len(found), file))
     return min(found)[-1]
 
 
@@ -146,8 +165,9 @@ def _encoder_of(folder: Path, key: str, stream: str) -> Path:
     return file
 
 
-def _artifact(text: str, key: str) -> Path:
-    """Download a W&B artifact (kept in W&B's own cache) and find the weights in it."""
+@cache
+def _artifact(text: str, key: str, stream: str) -> Path:
+    """Download a W&B artifact (kept in W&B's own cache) and find the weights in it: the stream's, or the only ones."""
     import wandb
 
     name = text.removeprefix("wandb:")
@@ -160,7 +180,7 @@ def _artifact(text: str, key: str) -> Path:
             "an artifact of W&B that can be reached: wandb:entity/project/name:alias",
             "log in with `wandb login`, check the name, or download the file elsewhere and name it",
         ) from None
-    files = sorted(folder.rglob("*.safetensors"))
+    files = sorted(folder.rglob(f"{stream}.safetensors")) or sorted(folder.rglob("*.safetensors"))
     if len(files) != 1:
-        raise UserError(key, f"{len(files)} .safetensors files in {name}", "one", "name the file itself")
+        raise UserError(key, f"{len(files)} .safetensors files in {name}", f"{stream}.safetensors, or one", "log it so")
     return files[0]

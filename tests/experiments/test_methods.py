@@ -14,6 +14,7 @@ from datamodules.protocols import LeaveOneSubjectOut, SubjectGroups
 from experiments.run import main
 
 pytestmark = pytest.mark.filterwarnings("ignore")
+LEAVE_ONE_OUT = "datamodules.protocols.LeaveOneSubjectOut"
 STREAMS = {
     "eeg": {"features": "affect.preprocessing.DifferentialEntropy"},
     "eda": {"features": "affect.preprocessing.Functionals"},
@@ -43,7 +44,7 @@ def config(folder: Path, streams: tuple[str, ...] = ("eeg", "eda"), **more: Any)
             "window": {"seconds": 2},
             "cache": str(folder / "cache"),
         },
-        "protocol": "datamodules.protocols.LeaveOneSubjectOut",
+        "protocol": LEAVE_ONE_OUT,
         "normalisation": "subject",
         "trainer": {"max_epochs": 1},
         "compute": {"workers": 1},
@@ -143,7 +144,7 @@ def test_few_labels_of_the_tested_person(run: Any, tmp_path: Path) -> None:
     """They are learned from, never scored; more of them are scored on the same trials."""
     tested = {}
     for count in (0, 1, 2):
-        protocol = {"class_path": "datamodules.protocols.LeaveOneSubjectOut", "init_args": {"calibration": count}}
+        protocol = {"class_path": LEAVE_ONE_OUT, "init_args": {"calibration": count}}
         protocol["init_args"]["calibration_reserve"] = 2
         methods = {"ridge": {"classical": "affect.classical.Ridge"}}
         code, said, summary = run(config(tmp_path / str(count), protocol=protocol, methods=methods))
@@ -197,13 +198,23 @@ def test_calibration_trials_are_the_tested_persons_and_grow(trials: pd.DataFrame
         ("--methods.m={classical: affect.classical.SVM, fusion: affect.fusion.Gated}", "beside a classical model"),
         ("--methods.source-only.streams=[eeg]", "methods.source-only"),
         ("--model.fusion={class_path: affect.fusion.Decision, init_args: {by: validation}}", "held-out source people"),
+        ("--methods.m={classical: affect.classical.SVM, streams: [raw]}", "add data.streams.raw.features"),
+        ("--model.augmentations.eeg=[affect.augmentation.PictureJitter]", "model.augmentations.eeg.0"),
+        (
+            f"--protocol={{class_path: {LEAVE_ONE_OUT}, init_args: {{calibration: 1, new_stimuli: 2}}}}",
+            "with new_stimuli",
+        ),
         ("--protocol.source_people=9", "9 of 3 source people"),
         ("--protocol.calibration=4", "4 of s01's 4 trials"),
         ("--protocol=datamodules.protocols.Everyone", "nobody is tested"),
     ],
 )
 def test_what_cannot_be_is_told(run: Any, tmp_path: Path, override: str, told: str) -> None:
-    code, said, _ = run(config(tmp_path), override)
+    tree = config(tmp_path)
+    if "[raw]" in override:
+        tree["data"]["streams"]["raw"] = {"stream": "eeg"}
+        tree["model"]["encoders"]["raw"] = "affect.encoders.SpatialFirstEEGNet"
+    code, said, _ = run(tree, override)
     assert code == 2, said
     assert told in said
     assert "Traceback" not in said

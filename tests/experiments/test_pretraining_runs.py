@@ -233,6 +233,7 @@ def test_the_one_experiment_of_a_name_needs_no_hash(run: Any, tmp_path: Path) ->
         ({"pretraining": {"objective": "affect.pretraining.CrossStream"}}, "needs two or more"),
         ({"pretraining": {"objective": "affect.pretraining.Contrastive", "augmentations": {"ecg": []}}}, "ecg"),
         ({"pretraining": {"objekt": 1}}, "objective"),
+        ({"pretraining": {"augmentations": {"eeg": ["affect.augmentation.Noise"]}}}, "without an objective"),
     ],
 )
 def test_settings_of_pretraining_that_cannot_be(run: Any, tmp_path: Path, more: Config, where: str) -> None:
@@ -240,6 +241,20 @@ def test_settings_of_pretraining_that_cannot_be(run: Any, tmp_path: Path, more: 
     assert code == 2
     assert where in said
     assert "Traceback" not in said
+
+
+def test_who_gave_a_few_labels_is_on_the_card(run: Any, tmp_path: Path) -> None:
+    protocol = {"class_path": "datamodules.protocols.LeaveOneSubjectOut", "init_args": {"calibration": 1}}
+    experiment = pretrained(run, tmp_path, "few", protocol=protocol)
+    for folder in runs_of(experiment).values():
+        assert json.loads((folder / "eeg.json").read_text())["people"] == ["deap/s01", "deap/s02", "deap/s03"]
+
+
+def test_an_encoder_that_would_not_learn_as_a_whole_is_not_pretrained(run: Any, tmp_path: Path) -> None:
+    override = "--model.transfer.eeg.mode=affect.transfer.LinearProbe"
+    code, said = run(config(tmp_path, "bad", pretraining={}), override)
+    assert code == 2
+    assert "an encoder that learns as a whole" in said
 
 
 def test_a_model_that_is_not_there_is_told_with_the_nearest(run: Any, tmp_path: Path) -> None:
