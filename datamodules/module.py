@@ -141,9 +141,8 @@ class FoldData(pl.LightningDataModule):
             self._windows.embeddings[name, digest] = embedded
         present = self._streams[name].present
         rows = self.rows[present[self.rows]]
-        embedded.add(
-            rows, np.flatnonzero(present), lambda part: encoder(self._values(name, part)), self._at_once(256, [name])
-        )
+        size = self._at_once(32 if self._windows.shapes[name].size else 256, [name])
+        embedded.add(rows, np.flatnonzero(present), lambda part: encoder(self._values(name, part)), size)
         moments = embedded.moments(rows, self._windows.table.trial, len(self._windows.trials))
         self._affine[name] = self._fitted(moments, self._normalisation)
         self._embedded[name] = embedded
@@ -204,7 +203,9 @@ class FoldData(pl.LightningDataModule):
         return self._in_order(self.target_test)
 
     def _in_order(self, rows: Rows) -> "DataLoader[Batch]":
-        size = self._at_once(512, [name for name in self._streams if name not in self._embedded])
+        names = [name for name in self._streams if name not in self._embedded]
+        pictures = any(self._windows.shapes[name].size for name in names)
+        size = self._at_once(self.batch_size if pictures else 512, names)
         parts = [rows[i : i + size] for i in range(0, len(rows), size)]
         return DataLoader(_Gathered(self), sampler=parts, batch_size=None)
 

@@ -60,8 +60,7 @@ class Data(Section):
     streams: Annotated[dict[str, Stream], Field(min_length=1)]
     """Stream name → how it is prepared."""
     target: list[Component] = []
-    """What is predicted (datamodules.targets): one, or a list learned together, a head each; pretraining without
-    labels needs none."""
+    """What is predicted (datamodules.targets): one or a list, a head each; none for pretraining without labels."""
     window: Window
     bad_trials: Literal["error", "drop", "absent"] = "error"
     """Trials with NaNs, dead channels, impossible ratings: stop, leave them out, or take bad streams for absent."""
@@ -78,8 +77,7 @@ class Data(Section):
 
 class Transfer(Section):
     weights: str | None = None
-    """Where the encoder begins: a file, the folder of a pretraining run or experiment, wandb:entity/project/name:alias,
-    or a published name (of timm, torchaudio, braindecode); none: at random."""
+    """Where it begins: a file, a pretraining folder, wandb:owner/project/name:alias, a published name; or at random."""
     mode: Component = Component(class_path="affect.transfer.FineTune")
     """How it goes on learning (affect.transfer)."""
 

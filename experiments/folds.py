@@ -37,15 +37,15 @@ def check_folds(
                 "a protocol that tests people",
                 "take another protocol; Everyone is for pretraining",
             )
-        if validates and len(windows.table.of_trials(fold.source_val)) == 0:
+        if pretraining and pretraining.objective:
+            if not validates or len(windows.table.of_trials(fold.source_val)):
+                continue
             raise UserError(
                 f"fold {fold.name}",
                 "no window of held-out source people to choose an epoch with",
                 "at least one",
                 "raise protocol.validation, take more people, or set --selection=last",
             )
-        if pretraining and pretraining.objective:
-            continue
         source = np.union1d(fold.source_train, fold.source_val).astype(np.int64)
         both = np.intersect1d(windows.subject[source], windows.subject[fold.target_test])
         for target, column in zip(targets, labels.T, strict=True):

@@ -2,10 +2,12 @@
 
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from affect.errors import UserError
@@ -86,8 +88,11 @@ def table(plan: Plan, folder: Path, rows: np.ndarray, columns: dict[str, np.ndar
         "subject": trials["subject"].to_numpy(),
         "stimulus": trials["stimulus"].to_numpy(),
     }
-    labels = {f"label_{target.name}": plan.labels[rows, i] for i, target in enumerate(plan.targets)}
-    return pd.DataFrame(about | labels | columns)
+    own: dict[str, NDArray[Any]] = {}
+    for i, target in enumerate(plan.targets):
+        own[f"label_{target.name}"] = plan.labels[rows, i]
+        own |= {name: columns[name] for name in columns_of(target.name, target.classes)}
+    return pd.DataFrame(about | own | columns)
 
 
 def _table(plan: Plan, folder: Path, rows: list[Tensor], columns: dict[str, list[Tensor]]) -> pd.DataFrame:

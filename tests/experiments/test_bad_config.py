@@ -55,7 +55,7 @@ EEGMAT = (
             "model.encoders.eeg=affect.encoders.BandMPL",
             "model.encoders.eeg.class_path",
             "'affect.encoders.BandMPL'",
-            "BandMLP, LogMelCNN",
+            "BandMLP, Braindecode",
             "did you mean affect.encoders.BandMLP?",
         ),
         (
