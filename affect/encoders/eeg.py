@@ -2,7 +2,6 @@
 
 import torch
 from pydantic import PositiveFloat, PositiveInt
-from scipy.fft import next_fast_len
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
@@ -141,6 +140,8 @@ def correlate(x: Tensor, filters: Tensor) -> Tensor:
     Returns:
         (B, C, T) of at least single precision: spectra of less do not exist.
     """
+    from scipy.fft import next_fast_len
+
     length, kernel = x.shape[-1], filters.shape[-1]
     n = next_fast_len(max(length + kernel // 2, kernel), real=True)
     kind = torch.promote_types(x.dtype, torch.float32)
