@@ -41,3 +41,24 @@ def test_source_only_reaches_a_linear_model(
     methods = block["methods"]
     assert methods["source-only/source"][level]["balanced_accuracy"]["mean"] >= source
     assert methods["source-only/subject"][level]["balanced_accuracy"]["mean"] >= subject
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_voice_and_face_together_beat_either_and_do_without_one(real_data: Path, tmp_path: Path) -> None:
+    arguments = [
+        f"--config={CONFIGS / 'ravdess_audio_au.yaml'}",
+        f"--data.corpus.root={real_data / 'ravdess'}",
+        f"--data.cache={tmp_path / 'cache'}",
+        f"--output={tmp_path / 'runs'}",
+    ]
+    assert main(arguments) == 0
+    (path,) = (tmp_path / "runs").glob("ravdess_audio_au-*/summary.json")
+    (block,) = json.loads(path.read_text())["targets"].values()
+    score = {row: found["window"]["balanced_accuracy"]["mean"] for row, found in block["methods"].items()}
+    assert score["source-only/source"] >= 0.66
+    assert score["source-only/subject"] >= 0.82
+    assert score["source-only/subject"] >= max(score["au/subject"], score["audio/subject"]) + 0.04
+    alone = block["missing_streams"]["source-only/subject"]["subsets"]
+    assert alone["au"]["mean"] >= score["au/subject"] - 0.03
+    assert alone["audio"]["mean"] >= score["audio/subject"] - 0.03
