@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:  # reading a corpus needs no torch, and importing it takes seconds
     import numpy as np
@@ -102,3 +102,24 @@ class Batch:
         """The same batch on another device (Lightning calls this)."""
         tensors = {f.name: getattr(self, f.name).to(*args, **kwargs) for f in fields(self) if f.name != "streams"}
         return replace(self, streams={k: v.to(*args, **kwargs) for k, v in self.streams.items()}, **tensors)
+
+
+@dataclass(frozen=True)
+class StreamRows:
+    """Some windows of one stream, as an alignment that maps streams is fitted on them.
+
+    Args:
+        values: (n, C, F) normalised features, or (n, C, T) samples.
+        person: (n,) number of whose they are.
+        source: (n,) bool, False for the unlabelled target.
+        held_out: (n,) bool, source people kept to choose with: not for statistics that others share.
+    """
+
+    values: Tensor
+    person: Tensor
+    source: Tensor
+    held_out: Tensor
+
+
+StreamMap: TypeAlias = "Callable[[Tensor, Tensor, Tensor], Tensor]"
+"""((B, C, F) values, (B,) person, (B,) bool source) → (B, C, F)."""

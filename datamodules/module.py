@@ -1,6 +1,7 @@
 """The LightningDataModule: one fold of a window set, target labels hidden until the test."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from affect.batch import Batch
+from affect.batch import Batch, StreamMap, StreamRows
+from affect.errors import UserError
 from affect.preprocessing.normalisation import Moments, Normalisation, fit
 from datamodules.embedding import Embedded
 from datamodules.protocols import Fold
@@ -32,9 +34,9 @@ class FoldData(pl.LightningDataModule):
         classes: number of classes of each target, 0 for a regression.
         fold: its split.
         normalisation: how streams are normalised.
-        batch_size: source windows a step; as many target windows are added when `adapts`.
+        batch_size: source windows a step.
         seed: of the order of windows, which is a pure function of (seed, epoch).
-        adapts: whether training reads unlabelled target windows.
+        joint: whether every training batch holds as many unlabelled target windows as source windows.
         balanced: whether every class weighs the same in the label loss, whatever the share of its windows.
         domain: what alignment aligns: people, or corpora.
         streams: that are handed out; default all.
@@ -60,7 +62,7 @@ class FoldData(pl.LightningDataModule):
         normalisation: Normalisation = "source",
         batch_size: int = 64,
         seed: int = 0,
-        adapts: bool = False,
+        joint: bool = False,
         balanced: bool = True,
         domain: Literal["subject", "corpus"] = "subject",
         streams: Sequence[str] | None = None,
@@ -98,7 +100,14 @@ class FoldData(pl.LightningDataModule):
             rows[known[rows]] for rows in map(table.of_trials, (train, fold.source_val, fold.target_test))
         )
         unlabelled = np.setdiff1d(fold.target_unlabelled, fold.target_calibration)  # those are in source_train
-        self.target_unlabelled = table.of_trials(unlabelled) if adapts else table.trial[:0]
+        self.target_unlabelled = table.of_trials(unlabelled)
+        self._joint = joint
+        self._calibration = np.intersect1d(self.source_train, table.of_trials(fold.target_calibration))
+        held_out = np.zeros(len(windows.trials), dtype=bool)
+        held_out[fold.source_val] = True
+        self._held_out = torch.from_numpy(held_out[table.trial])
+        self._maps: dict[str, StreamMap] = {}
+        self._mapped = 0.0
         allowed = np.where(is_source[table.trial, None], labels, np.float32(np.nan))
         self._label = torch.from_numpy(allowed)
         weight = (~np.isnan(allowed)).astype(np.float32)
@@ -147,6 +156,47 @@ class FoldData(pl.LightningDataModule):
         self._affine[name] = self._fitted(moments, self._normalisation)
         self._embedded[name] = embedded
 
+    def map_streams(self, fit_map: Callable[[Callable[[], Iterator[StreamRows]]], StreamMap], weight: float) -> None:
+        """Hand out windows as an alignment maps them.
+
+        Args:
+            fit_map: its `map_stream`.
+            weight: 0, as they are, to 1, as they are mapped.
+        """
+        for name in self._streams:
+            if self._windows.shapes[name].size and name not in self._embedded:
+                raise UserError(
+                    f"data.streams.{name}", "pictures", "features or samples, which can be mapped", "freeze its encoder"
+                )
+        fitted = {name: fit_map(partial(self._rows_of, name)) for name in self._streams}
+        self._maps, self._mapped = fitted, weight
+
+    def _rows_of(self, name: str) -> Iterator[StreamRows]:
+        """All windows of a stream that an alignment may be fitted on, some at a time."""
+        used = np.concatenate([self.source_train, self.source_val, self.target_unlabelled])
+        used = np.unique(used[self._streams[name].present[used]])
+        size = self._at_once(4096, [name])
+        for i in range(0, len(used), size):
+            rows = used[i : i + size]
+            index = torch.from_numpy(rows)
+            yield StreamRows(self._values(name, rows), self._subject[index], self._source[index], self._held_out[index])
+
+    def source(self, epoch: int) -> Iterator[Batch]:
+        """Labelled windows of source-train in batches, shuffled anew in every epoch."""
+        return self._shuffled(self.source_train, epoch, 2)
+
+    def target(self, epoch: int) -> Iterator[Batch]:
+        """Unlabelled windows of the target in batches, shuffled anew in every epoch."""
+        return self._shuffled(self.target_unlabelled, epoch, 3)
+
+    def calibration(self, epoch: int) -> Iterator[Batch]:
+        """The tested person's few labelled windows in batches, shuffled anew in every epoch."""
+        return self._shuffled(self._calibration, epoch, 4)
+
+    def _shuffled(self, rows: Rows, epoch: int, kind: int) -> Iterator[Batch]:
+        rows = np.random.default_rng([self.seed, epoch, kind]).permutation(rows)
+        return (self.gather(rows[i : i + self.batch_size]) for i in range(0, len(rows), self.batch_size))
+
     def gather(self, rows: Rows) -> Batch:
         """The batch of the windows `rows`, normalised."""
         index = torch.from_numpy(rows)
@@ -180,6 +230,10 @@ class FoldData(pl.LightningDataModule):
         if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
             shift, scale = shift[..., None, None], scale[..., None, None]
         values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
+        if name in self._maps:
+            index = torch.from_numpy(rows)
+            mapped = self._maps[name](values, self._subject[index], self._source[index])
+            values = values.lerp(mapped, self._mapped) if self._mapped != 1 else mapped
         if not stream.complete:
             here = torch.from_numpy(stream.present[rows])
             values.masked_fill_(~here.view(-1, *[1] * (values.ndim - 1)), 0.0)
@@ -193,7 +247,8 @@ class FoldData(pl.LightningDataModule):
         return torch.from_numpy(fitted.shift), torch.from_numpy(fitted.scale)
 
     def train_dataloader(self) -> "DataLoader[Batch]":
-        order = EpochOrder(self.source_train, self.target_unlabelled, self.batch_size, self.seed)
+        target = self.target_unlabelled if self._joint else self.target_unlabelled[:0]
+        order = EpochOrder(self.source_train, target, self.batch_size, self.seed)
         return DataLoader(_Gathered(self), sampler=order, batch_size=None)
 
     def val_dataloader(self) -> "DataLoader[Batch]":

@@ -61,6 +61,7 @@ def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> d
         return pretrain(plan, run, logger, report)
     learner, data = learner_and_data(plan, run)
     fit(plan.experiment, run, learner, data, logger, report)
+    learner.finish(data)
     result = _scored(plan, run, data, predict.predictions(plan, run, learner, data))
     if plan.experiment.missing_streams and len(learner.network.encoders) > 1:
         _keep(predict.with_streams_missing(plan, run, learner, data), run.folder / "missing_streams.parquet")

@@ -9,7 +9,6 @@ import xxhash
 from safetensors.torch import save
 from torch import Tensor
 
-from affect.alignment import Alignment
 from affect.encoders import Encoder
 from affect.learners.adaptive import Adaptive
 from affect.learners.base import Learner
@@ -17,8 +16,7 @@ from affect.learners.regularisation import Regularisation
 from affect.transfer import FrozenEncoder
 from datamodules.atomic import replacing
 from datamodules.module import FoldData
-from experiments.components import build
-from experiments.network import build_augmentations, build_network, native_streams, streams_of
+from experiments.network import build_alignment, build_augmentations, build_network, native_streams, streams_of
 from experiments.plan import Plan, Run
 
 
@@ -34,7 +32,7 @@ def fold_data(plan: Plan, run: Run) -> FoldData:
         run.normalisation,
         training.batch_size,
         run.seed,
-        adapts=run.adapts,
+        joint=run.joint,
         balanced=training.class_weights == "balanced",
         domain=experiment.domain,
         streams=streams_of(experiment, run.method),
@@ -47,15 +45,12 @@ def fold_data(plan: Plan, run: Run) -> FoldData:
 def learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
     """What `fit` trains, on what; frozen encoders have made their embeddings."""
     experiment, training = plan.experiment, plan.experiment.trainer
-    method, data = experiment.methods[run.method], fold_data(plan, run)
+    data = fold_data(plan, run)
     torch.manual_seed(run.seed)
     built = build_network(
         experiment, run.method, plan.windows.shapes, plan.targets, run.weights, data.centre, data.spread
     )
-    alignment = None
-    if method.alignment:
-        given = {"dim": built.network.fusion.out_dim, "classes": tuple(plan.classes), "domains": data.domains}
-        alignment = build(method.alignment, Alignment, f"methods.{run.method}.alignment", given)
+    alignment = build_alignment(experiment, run.method, built.network, data.domains)
     learns = {}  # the windows of frozen encoders are embedded once, as they are
     device = {"cpu": "cpu", "gpu": "cuda", "mps": "mps"}[experiment.compute.accelerator]
     for name, encoder in built.network.encoders.items():
@@ -65,6 +60,8 @@ def learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
             encoder.to("cpu").embedded = True
         else:
             learns[name] = plan.windows.shapes[name]
+    if alignment and alignment.maps:
+        data.map_streams(alignment.map_stream, alignment.weight)
     regularisation = Regularisation(
         experiment.model.stream_dropout,
         experiment.model.stream_heads,

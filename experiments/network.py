@@ -3,8 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
+from affect.alignment import Alignment
 from affect.augmentation import Augmentation
 from affect.batch import StreamShape
 from affect.classical import Classical
@@ -17,7 +19,9 @@ from affect.transfer import Part, Transfer
 from affect.transfer import weights as saved
 from affect.transfer.card import beside
 from affect.transfer.weights import Weights
+from datamodules.protocols import Fold
 from datamodules.targets import Target
+from datamodules.windows import WindowSet
 from experiments.components import build, find
 from experiments.config import Component, Experiment
 from experiments.config import Transfer as TransferConfig
@@ -110,6 +114,55 @@ def build_network(
     several = len(encoders) > 1  # of one stream, the fused head is its own
     network = Network(encoders, fusion, heads, centre, spread, several and experiment.model.stream_heads > 0)
     return Built(network, parts)
+
+
+def alignment_of(experiment: Experiment, method: str) -> type[Alignment] | None:
+    """The class of a method's alignment; None for source-only, which weight 0 is, too."""
+    component = experiment.methods[method].alignment
+    if component is None or component.init_args.get("weight", 1.0) == 0:
+        return None
+    return find(component, Alignment, f"methods.{method}.alignment")
+
+
+def build_alignment(experiment: Experiment, method: str, network: Network, domains: int) -> Alignment | None:
+    """A new alignment for a method's network.
+
+    Args:
+        domains: source domains and the target.
+    """
+    if alignment_of(experiment, method) is None:
+        return None
+    component, key = experiment.methods[method].alignment, f"methods.{method}.alignment"
+    assert component is not None
+    given = {"dim": network.fusion.out_dim, "classes": tuple(network.targets.values()), "domains": domains}
+    return build(component, Alignment, key, given)
+
+
+def check_alignment(
+    experiment: Experiment, method: str, network: Network, folds: Sequence[Fold], windows: WindowSet
+) -> None:
+    """Refuse an alignment that a fold has not enough source domains or labels for, or that cannot learn the targets."""
+    found, key = alignment_of(experiment, method), f"methods.{method}.alignment"
+    if found is None:
+        return
+    group = windows.subject if experiment.domain == "subject" else windows.corpus
+    for fold in folds:
+        domains = len(np.unique(group[fold.source_train]))
+        if domains < found.source_domains:
+            raise UserError(
+                key,
+                f"{found.__name__} with {domains} source {experiment.domain} in fold {fold.name}",
+                f"{found.source_domains} or more, between which it finds what they share",
+                "take more, or another alignment",
+            )
+        if found.calibrates and len(fold.target_calibration) == 0:
+            raise UserError(
+                key,
+                f"{found.__name__}, which learns from labels of the tested person, in fold {fold.name} without any",
+                "a protocol that gives some",
+                "set --protocol.calibration=1 or more",
+            )
+    build_alignment(experiment, method, network, domains + 1)
 
 
 def build_augmentations(

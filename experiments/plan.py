@@ -21,10 +21,12 @@ from experiments.config import Experiment
 from experiments.data import build_targets, prepared
 from experiments.folds import check_baselines, check_folds, check_streams
 from experiments.network import (
+    alignment_of,
     build_augmentations,
     build_encoders,
     build_network,
     build_objective,
+    check_alignment,
     check_classical,
     find_weights,
     streams_of,
@@ -50,6 +52,7 @@ class Run:
     Args:
         spec: all that determines the result; its hash names the folder.
         setting: what the method sees of the target.
+        joint: whether training batches hold unlabelled windows of the target.
         weights: stream → what its encoder begins with.
     """
 
@@ -58,15 +61,10 @@ class Run:
     method: str
     normalisation: Normalisation
     setting: str
+    joint: bool
     spec: dict[str, Any]
     folder: Path
     weights: dict[str, Weights]
-
-    @property
-    def adapts(self) -> bool:
-        """Whether training reads unlabelled windows of the target."""
-        alignment = self.spec["alignment"]
-        return alignment is not None and alignment["init_args"].get("weight", 1.0) != 0
 
     @property
     def done(self) -> bool:
@@ -154,7 +152,8 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
                     experiment, windows.shapes, build_encoders(experiment, method, windows.shapes, run.weights)
                 )
             else:
-                build_network(experiment, method, windows.shapes, targets, run.weights)
+                network = build_network(experiment, method, windows.shapes, targets, run.weights).network
+                check_alignment(experiment, method, network, folds, windows)
                 build_augmentations(experiment.model.augmentations, "model.augmentations", windows.shapes)
     return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
 
@@ -228,7 +227,8 @@ def _runs(
             },
         }
         spec = json.loads(json.dumps(spec))
-        adapts = method.alignment is not None and method.alignment.init_args.get("weight", 1.0) != 0
-        sees = setting(normalisation, adapts, fold.calibration)
-        runs.append(Run(fold, seed, name, normalisation, sees, spec, output / "runs" / digest(spec), weights))
+        aligns = alignment_of(experiment, name)
+        sees = setting(normalisation, aligns.sees if aligns else "nothing", fold.calibration)
+        joint = aligns is not None and aligns.joint
+        runs.append(Run(fold, seed, name, normalisation, sees, joint, spec, output / "runs" / digest(spec), weights))
     return runs

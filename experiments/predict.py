@@ -68,7 +68,7 @@ def with_streams_missing(plan: Plan, run: Run, learner: Adaptive, data: FoldData
             for case, present in cases.items():
                 rows, columns = found.setdefault(case, ([], {}))
                 here = present.any(dim=1)
-                made = network.predictions(network.fuse(embeddings, present).outputs)
+                made = network.predictions(network.fuse(embeddings, present, batch.domain, batch.source).outputs)
                 rows.append(batch.window[here])
                 _add(columns, plan, {target: values[here] for target, values in made.items()})
     tables = [_table(plan, run.folder, rows, columns).assign(case=case) for case, (rows, columns) in found.items()]

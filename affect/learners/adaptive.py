@@ -1,17 +1,18 @@
 """The learner: label losses on source rows, plus an alignment over source and target rows if there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from affect.alignment.base import Alignment, AlignmentInput
+from affect.alignment.base import Alignment, AlignmentInput, Windows
 from affect.batch import Batch
+from affect.errors import UserError
 from affect.fusion.decision import Decision
 from affect.learners.base import Learner
-from affect.learners.label_loss import LabelLoss, label_loss
+from affect.learners.label_loss import LabelLoss, label_loss, labels, risk
 from affect.learners.network import Network, Reading
 from affect.learners.regularisation import Regularisation, mix
 from affect.transfer.base import Part
@@ -47,13 +48,30 @@ class Adaptive(Learner):
         self.network = network
         # Weight 0 adds nothing at all, so that it is source-only to the last bit.
         self.alignment = alignment if alignment is not None and alignment.weight != 0 else None
+        network.transform = self.alignment.transform if self.alignment is not None else None
         self.regularisation = regularisation or Regularisation()
         self.parts = [Part(list(network.encoders.parameters()))] if parts is None else list(parts)
         self._validated: list[tuple[LabelLoss, LabelLoss | None]] = []
-        self._steps = 1
+        self._steps = 0
 
     def on_fit_start(self) -> None:
-        self._steps = max(1, int(self.trainer.estimated_stepping_batches))
+        steps = max(1, int(self.trainer.estimated_stepping_batches))
+        if self._steps not in (0, steps):
+            raise UserError(
+                "trainer.max_epochs",
+                f"{steps} steps in all, for a checkpoint on its way to {self._steps}",
+                "the same length: λ and the learning rate follow the share of steps that are done",
+                "train anew in another folder, or for as long as before",
+            )
+        self._steps = steps
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["steps"] = self._steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        super().on_load_checkpoint(checkpoint)
+        self._steps = int(checkpoint["steps"])
 
     def on_train_epoch_start(self) -> None:
         super().on_train_epoch_start()
@@ -65,24 +83,74 @@ class Adaptive(Learner):
     def training_step(self, batch: Batch) -> Tensor:
         rules = self.regularisation
         batch = rules.augmented(batch)
+        if self.alignment is not None:
+            batch = self.alignment.change(batch)
         halves = mix(batch, rules.mixup) if rules.mixup else (batch,)
         reading = self.network.read(halves[0])
-        labels = self._label_loss(reading.outputs, halves)
-        loss = labels.loss.mean()
-        curve = self._named(labels.loss.detach(), labels.accuracy)
+        found = self._label_loss(reading.outputs, halves)
+        loss = found.loss.mean()
+        curve = self._named(found.loss.detach(), found.accuracy)
         alone = rules.stream_heads or (1.0 if self.network.fusion.decides else 0.0)
         if reading.streams is not None and alone:
-            heads = torch.stack([found.loss.mean() for found in self._by_stream(reading, halves)])
+            heads = torch.stack([head.loss.mean() for head in self._by_stream(reading, halves)])
             loss = loss + alone * heads.mean()
             curve |= {f"loss_head_{name}": part.detach() for name, part in zip(batch.streams, heads, strict=True)}
         if self.alignment is not None:
-            progress = self.global_step / self._steps
-            seen = (reading.features, reading.outputs, batch.label, batch.source, batch.domain, batch.weight)
-            aligned, numbers = self.alignment(AlignmentInput(*seen, progress))
+            aligned, numbers = self.alignment(self._seen(reading, halves))
             loss = loss + aligned
             curve |= numbers
+        if not bool(loss.isfinite()):
+            raise UserError(
+                f"epoch {self.current_epoch + 1}, step {self.global_step + 1}",
+                f"a loss of {float(loss)}",
+                "a finite loss",
+                "lower trainer.learning_rate or the weight of the alignment; the last good checkpoint is kept",
+            )
         self.note(curve)
         return loss
+
+    def _seen(self, reading: Reading, halves: Sequence[Batch]) -> AlignmentInput:
+        """The batch as an alignment sees it; a mixed row has both its labels' risk, and the label that weighs more."""
+        batch, network = halves[0], self.network
+
+        def risks(outputs: Tensor) -> Tensor:
+            each = [risk(network, outputs, half, self.regularisation.label_smoothing) for half in halves]
+            if len(each) == 1:
+                return each[0]
+            weights = [half.weight for half in halves]
+            total = sum(r * w for r, w in zip(each, weights, strict=True))
+            return total / torch.stack(weights).sum(dim=0).clamp(min=1e-12)
+
+        def under(parameters: Mapping[str, Tensor]) -> Tensor:
+            outputs: Tensor = torch.func.functional_call(network, dict(parameters), (batch,))
+            return risks(outputs)
+
+        return AlignmentInput(
+            features=reading.features,
+            logits=reading.outputs,
+            label=labels(network, batch),
+            source=batch.source,
+            domain=batch.domain,
+            weight=batch.weight,
+            progress=self.global_step / self._steps,
+            risk=risks(reading.outputs),
+            parameters=dict(network.named_parameters()),
+            risk_under=under,
+        )
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """How hard encoders and alignment are pulled: what tells a dead or an overwhelming adversary."""
+        parts = {"encoders": self.network.encoders, "alignment": self.alignment}
+        for name, part in parts.items():
+            gradients = [p.grad for p in part.parameters() if p.grad is not None] if part is not None else []
+            if gradients:
+                self.note({f"gradient_{name}": torch.nn.utils.get_total_norm(gradients)})
+
+    def finish(self, windows: Windows) -> None:
+        """What the alignment does once training is over."""
+        if self.alignment is not None:
+            torch.manual_seed(self.seed * 1_000_003 - 1)
+            self.alignment.after(self.network, windows)
 
     def _label_loss(self, outputs: Tensor, halves: Sequence[Batch]) -> LabelLoss:
         """Of outputs that have one label, or the two halves of a mixed one."""

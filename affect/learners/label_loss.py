@@ -28,20 +28,37 @@ class LabelLoss:
 
 def label_loss(network: Network, outputs: Tensor, batch: Batch, label_smoothing: float = 0.0) -> LabelLoss:
     """Of (B, O) outputs, written without selecting rows, so that it can be mapped over folds."""
-    losses, accuracies, weights = [], [], []
+    each = risk(network, outputs, batch, label_smoothing)
+    label = labels(network, batch)
+    known = ~label.isnan()
+    weight = batch.weight * known
+    total = weight.sum(dim=0)
+    hits = []
     for i, (classes, out) in enumerate(zip(network.targets.values(), network.split(outputs).values(), strict=True)):
-        known = batch.source & ~batch.label[:, i].isnan()
-        weight = batch.weight[:, i] * known
-        label = torch.where(known, batch.label[:, i], 0.0)
+        named = out.detach().argmax(dim=1) == label[:, i]
+        hits.append(named.to(out.dtype) if classes else torch.zeros_like(label[:, i]))
+    floor = total.clamp(min=1e-12)
+    accuracy = (torch.stack(hits, dim=1) * weight).sum(dim=0) / floor
+    return LabelLoss((each * weight).sum(dim=0) / floor, accuracy, total)
+
+
+def risk(network: Network, outputs: Tensor, batch: Batch, label_smoothing: float = 0.0) -> Tensor:
+    """(B, Q) label loss of every row, without its weight; 0 where there is no label."""
+    label = labels(network, batch)
+    known = ~label.isnan()
+    filled = torch.where(known, label, 0.0)
+    losses = []
+    for i, (classes, out) in enumerate(zip(network.targets.values(), network.split(outputs).values(), strict=True)):
         if classes:
-            number = label.long()
-            each = F.cross_entropy(out, number, reduction="none", label_smoothing=label_smoothing)
-            hit = (out.detach().argmax(dim=1) == number).to(out.dtype)
+            each = F.cross_entropy(out, filled[:, i].long(), reduction="none", label_smoothing=label_smoothing)
         else:
-            each = (out[:, 0] - (label - network.centre[i]) / network.spread[i]) ** 2
-            hit = torch.zeros_like(label)
-        total = weight.sum()
-        losses.append((each * weight).sum() / total.clamp(min=1e-12))
-        accuracies.append((hit * weight).sum() / total.clamp(min=1e-12))
-        weights.append(total)
-    return LabelLoss(torch.stack(losses), torch.stack(accuracies), torch.stack(weights))
+            each = (out[:, 0] - filled[:, i]) ** 2
+        losses.append(each)
+    return torch.stack(losses, dim=1) * known
+
+
+def labels(network: Network, batch: Batch) -> Tensor:
+    """(B, Q) number of the class, or the value standardised as outputs are; NaN where unknown and in target rows."""
+    label = torch.where(batch.source[:, None], batch.label, float("nan"))
+    values = torch.tensor([not classes for classes in network.targets.values()], device=label.device)
+    return torch.where(values, (label - network.centre) / network.spread, label)

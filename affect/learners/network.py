@@ -1,6 +1,6 @@
 """The network every learner trains: encoders → fusion → a linear head for each target."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,7 +16,7 @@ class Reading:
     """What a network makes of a batch.
 
     Args:
-        features: (B, D) fused embedding.
+        features: (B, D) fused embedding, as heads take it.
         outputs: (B, O) of all targets side by side: logits of classes, standardised values of regressions.
         streams: (B, M, O) what each stream's own head says; None without such heads.
         shares: (B, M) how much of the result comes from each stream; None where the fusion does not say.
@@ -42,6 +42,9 @@ class Network(nn.Module):
 
     centre: Tensor
     spread: Tensor
+
+    transform: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
+    """What an alignment puts between fusion and heads: (B, D) features, (B,) domain, (B,) source → (B, D)."""
 
     def __init__(
         self,
@@ -75,9 +78,11 @@ class Network(nn.Module):
         """Stream → (B, D_m) embedding; what stands in the rows of an absent stream means nothing."""
         return {name: encoder(batch.streams[name]) for name, encoder in self.encoders.items()}
 
-    def fuse(self, embeddings: Mapping[str, Tensor], present: Tensor) -> Reading:
-        """{stream: (B, D_m)}, (B, M) bool → all that is read from them."""
+    def fuse(self, embeddings: Mapping[str, Tensor], present: Tensor, domain: Tensor, source: Tensor) -> Reading:
+        """{stream: (B, D_m)}, (B, M) bool, (B,) domain, (B,) bool → all that is read from them."""
         features = self.fusion(embeddings, present)
+        if self.transform is not None:
+            features = self.transform(features, domain, source)
         shares = self.fusion.shares(embeddings, present)
         streams = None
         if self.stream_heads is not None:
@@ -97,7 +102,7 @@ class Network(nn.Module):
 
     def read(self, batch: Batch) -> Reading:
         """All that is read from a batch."""
-        return self.fuse(self.embed(batch), batch.present)
+        return self.fuse(self.embed(batch), batch.present, batch.domain, batch.source)
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, O) outputs of all targets side by side: logits of classes, standardised values of regressions."""

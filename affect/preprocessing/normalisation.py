@@ -13,17 +13,23 @@ trial's baseline is subtracted, then as subject. A stream without time has no ba
 baseline+subject is subject."""
 
 
-def setting(normalisation: Normalisation, adapts: bool, calibration: int = 0) -> str:
+def setting(
+    normalisation: Normalisation, sees: Literal["nothing", "statistics", "windows"], calibration: int = 0
+) -> str:
     """What a method saw of the target.
 
     `inductive`: nothing. `transductive-stats`: its unlabelled statistics. `transductive`: its unlabelled windows, in
-    training. `calibrated(k)`: the labels of k of its trials, whatever else it saw.
+    training, afterwards or to choose by. `calibrated(k)`: the labels of k of its trials, whatever else it saw.
+
+    Args:
+        sees: what the method itself looks at, beside its normalisation.
     """
     if calibration:
         return f"calibrated({calibration})"
-    if adapts:
+    if sees == "windows":
         return "transductive"
-    return "transductive-stats" if normalisation in ("subject", "baseline+subject") else "inductive"
+    statistics = sees == "statistics" or normalisation in ("subject", "baseline+subject")
+    return "transductive-stats" if statistics else "inductive"
 
 
 @dataclass(frozen=True)

@@ -169,16 +169,18 @@ def test_what_never_varies_becomes_zero_not_noise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("normalisation", "adapts", "expected"),
+    ("normalisation", "sees", "expected"),
     [
-        ("none", False, "inductive"),
-        ("source", False, "inductive"),
-        ("baseline", False, "inductive"),
-        ("subject", False, "transductive-stats"),
-        ("none", True, "transductive"),
-        ("source", True, "transductive"),
-        ("subject", True, "transductive"),
+        ("none", "nothing", "inductive"),
+        ("source", "nothing", "inductive"),
+        ("baseline", "nothing", "inductive"),
+        ("subject", "nothing", "transductive-stats"),
+        ("source", "statistics", "transductive-stats"),
+        ("none", "windows", "transductive"),
+        ("source", "windows", "transductive"),
+        ("subject", "windows", "transductive"),
     ],
 )
-def test_the_setting_follows_from_what_is_looked_at(normalisation: str, adapts: bool, expected: str) -> None:
-    assert setting(normalisation, adapts) == expected  # type: ignore[arg-type]
+def test_the_setting_follows_from_what_is_looked_at(normalisation: str, sees: str, expected: str) -> None:
+    assert setting(normalisation, sees) == expected  # type: ignore[arg-type]
+    assert setting(normalisation, sees, 2) == "calibrated(2)"  # type: ignore[arg-type]

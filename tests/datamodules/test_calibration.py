@@ -17,10 +17,10 @@ def windows(tmp_path_factory: pytest.TempPathFactory) -> WindowSet:
     return windows_of(folder)
 
 
-@pytest.mark.parametrize("adapts", [False, True])
-def test_a_labelled_target_window_is_seen_once_an_epoch(windows: WindowSet, adapts: bool) -> None:
+@pytest.mark.parametrize("joint", [False, True])
+def test_a_labelled_target_window_is_seen_once_an_epoch(windows: WindowSet, joint: bool) -> None:
     for fold in LeaveOneSubjectOut(calibration=2).split(windows.trials):
-        data = data_of(windows, fold, adapts=adapts)
+        data = data_of(windows, fold, joint=joint)
         own = windows.table.of_trials(fold.target_calibration)
         own = own[~np.isnan(labels_of(windows)[own]).all(axis=1)]
         assert set(own) <= set(data.source_train)

@@ -108,11 +108,12 @@ def values(data: FoldData, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
     return data.gather(rows).streams
 
 
-@pytest.mark.parametrize("adapts", [False, True])
-def test_no_target_label_is_in_any_batch(windows: WindowSet, adapts: bool) -> None:
+@pytest.mark.parametrize("joint", [False, True])
+def test_no_target_label_is_in_any_batch(windows: WindowSet, joint: bool) -> None:
     for fold in [*folds(windows), *WithinSubject(4, 0.3).split(windows.trials)]:
-        data = data_of(windows, fold, adapts=adapts)
-        handed_out = [*batches(data), *data.val_dataloader(), *data.predict_dataloader()]
+        data = data_of(windows, fold, joint=joint)
+        afterwards = [*data.source(0), *data.target(0)]
+        handed_out = [*batches(data), *data.val_dataloader(), *data.predict_dataloader(), *afterwards]
         assert handed_out
         for batch in handed_out:
             target = torch.isin(batch.trial, torch.from_numpy(fold.target_test))
@@ -123,13 +124,13 @@ def test_no_target_label_is_in_any_batch(windows: WindowSet, adapts: bool) -> No
             np.testing.assert_array_equal(batch.weight[~target] > 0, ~batch.label[~target].isnan())
 
 
-@pytest.mark.parametrize("adapts", [False, True])
-def test_target_labels_change_nothing_that_is_handed_out(windows: WindowSet, adapts: bool) -> None:
+@pytest.mark.parametrize("joint", [False, True])
+def test_target_labels_change_nothing_that_is_handed_out(windows: WindowSet, joint: bool) -> None:
     fold = folds(windows)[1]
     other = OF_TRIALS.copy()
     other[fold.target_test] = np.array([1.0, 9.0]) - other[fold.target_test][:, ::-1]
-    one = data_of(windows, fold, adapts=adapts)
-    two = data_of(windows, fold, adapts=adapts, labels=labels_of(windows, other))
+    one = data_of(windows, fold, joint=joint)
+    two = data_of(windows, fold, joint=joint, labels=labels_of(windows, other))
     assert (one.centre, one.spread) == (two.centre, two.spread)
     for a, b in zip(batches(one), batches(two), strict=True):
         for name in ("label", "source", "domain", "weight", "window", "trial", "subject", "present"):
@@ -152,7 +153,7 @@ def test_training_and_validation_hold_source_trials_only(windows: WindowSet) -> 
 
 def test_a_batch_tells_what_its_rows_are(windows: WindowSet) -> None:
     fold = folds(windows)[2]
-    data = data_of(windows, fold, adapts=True)
+    data = data_of(windows, fold, joint=True)
     table = windows.table
     for batch in batches(data):
         rows = batch.window.numpy()
@@ -166,7 +167,7 @@ def test_a_batch_tells_what_its_rows_are(windows: WindowSet) -> None:
 
 def test_domains_are_the_source_people_and_the_target(windows: WindowSet) -> None:
     for fold in folds(windows):
-        data = data_of(windows, fold, adapts=True)
+        data = data_of(windows, fold, joint=True)
         seen: dict[int, set[int]] = {}
         for batch in batches(data):
             for person, domain in zip(batch.subject.tolist(), batch.domain.tolist(), strict=True):
@@ -179,7 +180,7 @@ def test_domains_are_the_source_people_and_the_target(windows: WindowSet) -> Non
 
 def test_an_adapting_batch_is_half_source_half_target(windows: WindowSet) -> None:
     for fold in folds(windows):
-        data = data_of(windows, fold, adapts=True)
+        data = data_of(windows, fold, joint=True)
         for epoch in range(2):
             drawn = batches(data, epoch)
             assert all(int(batch.source.sum()) * 2 == len(batch.source) for batch in drawn)
@@ -219,7 +220,7 @@ def test_the_order_is_new_in_every_epoch_and_seed_for_both_domains(windows: Wind
     fold = folds(windows)[0]
     seen: set[tuple[int, ...]] = set()
     for seed in range(2):
-        data = data_of(windows, fold, adapts=True, seed=seed)
+        data = data_of(windows, fold, joint=True, seed=seed)
         for epoch in range(3):
             drawn = np.concatenate([batch.window.numpy() for batch in batches(data, epoch)])
             target = np.isin(drawn, data.target_unlabelled)
@@ -245,7 +246,7 @@ class Recorder(pl.LightningModule):
 
 @pytest.mark.filterwarnings("ignore")
 def test_lightning_moves_the_order_on_with_the_epoch(windows: WindowSet, tmp_path: Path) -> None:
-    data, recorder = data_of(windows, folds(windows)[0], adapts=True, batch_size=64), Recorder()
+    data, recorder = data_of(windows, folds(windows)[0], joint=True, batch_size=64), Recorder()
     trainer = pl.Trainer(
         max_epochs=3,
         accelerator="cpu",

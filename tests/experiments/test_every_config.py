@@ -11,11 +11,13 @@ import yaml
 import datamodules.standin
 from affect.evaluation.metrics import CLASSIFICATION, LEVELS, metrics_of
 from affect.evaluation.trivial import trivial_of
+from affect.preprocessing.normalisation import setting
 from datamodules.corpora.base import Corpus
 from experiments.check import check
 from experiments.components import arguments
 from experiments.config import Experiment
 from experiments.load import load
+from experiments.network import alignment_of
 from experiments.run import main
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -141,10 +143,8 @@ def check_block(block: dict[str, Any], people: int, experiment: Experiment) -> N
     assert sorted(named) == sorted((m, n) for n in experiment.normalisation for m in experiment.methods)
     assert tuple(block["trivial"]) == trivial_of(classes)
     for row in block["methods"].values():
-        adapts = experiment.methods[row["method"]].alignment is not None
-        by_subject = "subject" in row["normalisation"]
-        expected = "transductive" if adapts else "transductive-stats" if by_subject else "inductive"
-        assert row["setting"] == expected
+        aligns = alignment_of(experiment, row["method"])
+        assert row["setting"] == setting(row["normalisation"], aligns.sees if aligns else "nothing")
         assert row["selection"] == experiment.selection
         for level in LEVELS:
             for metric in metrics_of(classes):
