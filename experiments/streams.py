@@ -24,6 +24,11 @@ def grouped(plan: Plan) -> Groups:
     return groups
 
 
+def by_unit(run: Run, predictions: pd.DataFrame) -> pd.DataFrame:
+    """What a run predicted, under the name of who is scored: the person, or the fold where the protocol says so."""
+    return predictions.assign(subject=run.fold.name) if run.fold.unit == "fold" else predictions
+
+
 def stream_heads(plan: Plan, target: Target) -> dict[str, Any]:
     """`method/normalisation` → stream → what its own head gets alone, on windows that have it."""
     own, label = columns_of(target.name, target.classes), f"label_{target.name}"
@@ -89,7 +94,7 @@ def _scored(
 ) -> dict[str, Any] | None:
     """The first metric of a target, on windows."""
     seeds = plan.experiment.seeds
-    tables = [pd.concat([read(run) for run in runs if run.seed == seed]) for seed in seeds]
+    tables = [pd.concat([by_unit(run, read(run)) for run in runs if run.seed == seed]) for seed in seeds]
     values = collect([score(table, target.name, target.classes, "window")["subjects"] for table in tables])
     first = metrics_of(target.classes)[0]
     found: dict[str, Any] | None = statistics({first: values.get(first, {})}, None)[first]

@@ -16,13 +16,14 @@ from datamodules.targets import Target
 from experiments.data import build_corpora
 from experiments.plan import Plan, Run
 from experiments.priors import priors
-from experiments.streams import grouped, missing_streams, shares, stream_heads
+from experiments.streams import by_unit, grouped, missing_streams, shares, stream_heads
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
     """The summary of a finished plan, also written to its folder with the config and the printed table.
 
-    A person who is tested in several folds (within-subject, new stimuli) is scored once, on all of them together.
+    A person who is tested in several folds (within-subject, new stimuli) is scored once, on all of them together;
+    where the protocol's unit is the fold, a fold stands in the place of a person.
 
     Holds no time, path or machine: the same experiment has the same summary wherever and however often it was
     interrupted.
@@ -39,6 +40,7 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "data_fingerprint": plan.runs[0].spec["data"],
         "protocol": experiment.protocol.model_dump(),
         "selection": experiment.selection,
+        "unit": plan.folds[0].unit,
         "subjects": len(plan.windows.people),
         "folds": len(plan.folds),
         "seeds": experiment.seeds,
@@ -125,7 +127,7 @@ def _predictions(run: Run, target: Target) -> pd.DataFrame:
     """What the run predicted of the target, where its label is known."""
     columns = ["window", "trial", "subject", f"label_{target.name}", *columns_of(target.name, target.classes)]
     predictions = pd.read_parquet(run.folder / "predictions.parquet", columns=columns)
-    return predictions[predictions[f"label_{target.name}"].notna()]
+    return by_unit(run, predictions[predictions[f"label_{target.name}"].notna()])
 
 
 def _trivial(runs: list[Run], target: Target, kind: str, level: Level) -> Values:

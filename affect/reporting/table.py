@@ -23,10 +23,11 @@ _HEADS = {
 
 def table(summary: dict[str, Any]) -> str:
     """A block for each target: methods as rows, the first metric with its interval and its test against source-only."""
+    unit = "folds" if summary.get("unit") == "fold" else "people"
     lines = [
         f"{summary['experiment']} · {_name(summary['protocol'])} · {summary['subjects']} people, {_counts(summary)}"
         f" · seeds {summary['seeds']} · selection: {summary['selection']}",
-        "mean over people, [95 % bootstrap interval over people]",
+        f"mean over {unit}, [95 % bootstrap interval over {unit}]",
         "people train each other's models: near chance these intervals are too narrow",
     ]
     for name, block in summary["targets"].items():

@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from affect.errors import UserError
-from datamodules.protocols import Fold, LeaveOneSubjectOut, Protocol, SubjectGroups, WithinSubject
+from datamodules.protocols import Fold, LeaveOneSubjectOut, Protocol, SubjectGroups, SubjectPairs, WithinSubject
 
 PARTS = ("source_train", "source_val", "target_unlabelled", "target_test")
 quick = settings(max_examples=50, deadline=None)
@@ -69,7 +69,7 @@ def values(table: pd.DataFrame, column: str, rows: Any) -> set[str]:
 
 
 def test_these_are_all_parts_of_a_fold() -> None:
-    assert {f.name for f in fields(Fold)} == {"name", *PARTS, "target_calibration", "calibration"}
+    assert {f.name for f in fields(Fold)} == {"name", *PARTS, "target_calibration", "calibration", "unit"}
 
 
 @quick
@@ -225,6 +225,28 @@ def test_groups_are_of_nearly_equal_size() -> None:
     assert sorted(sizes) == [2, 3, 3, 3]
 
 
+PEOPLE = ["s1", "s1", "s2", "s2", "s3", "s3"]
+VISITS = pd.DataFrame({"subject": PEOPLE, "session": ["train", "test"] * 3, "stimulus": ["a"] * 6})
+
+
+def test_a_pair_learns_from_the_one_and_tests_the_other() -> None:
+    """Session by session where they are named; a person may be the target of two pairs, which stay two."""
+    first, second = SubjectPairs([("s1", "s2"), ("s3", "s2")], "train", "test").split(VISITS)
+    assert rows_of([first, second]) == [["s1→s2", [0], [1], [2], [3]], ["s3→s2", [4], [5], [2], [3]]]
+    assert first.unit == second.unit == "fold"
+    assert {fold.unit for fold in LeaveOneSubjectOut().split(VISITS)} == {"person"}
+    (whole,) = SubjectPairs([("s1", "s2")]).split(VISITS)
+    assert rows_of([whole]) == [["s1→s2", [0, 1], [], [2, 3], [2, 3]]]
+    (held_out,) = SubjectPairs([("s1", "s2")], validation=0.5).split(VISITS)
+    assert sorted([*held_out.source_train, *held_out.source_val]) == [0, 1]
+    assert len(held_out.source_val) == 1
+
+
+def test_people_of_a_pair_may_be_named_by_numbers() -> None:
+    table = VISITS.assign(subject=[name.removeprefix("s") for name in PEOPLE])
+    assert [fold.name for fold in SubjectPairs([(2, 1)]).split(table)] == ["2→1"]
+
+
 TABLE = pd.DataFrame({"subject": ["s1", "s1", "s2"], "stimulus": ["a", "b", "a"]})
 
 
@@ -241,6 +263,17 @@ TABLE = pd.DataFrame({"subject": ["s1", "s1", "s2"], "stimulus": ["a", "b", "a"]
         ("protocol.new_stimuli", "3 parts of 2 stimuli", lambda: LeaveOneSubjectOut(new_stimuli=3).split(TABLE)),
         ("protocol.parts", "1", lambda: WithinSubject(1)),
         ("protocol.parts", "2 parts of s2's 1 trials", lambda: WithinSubject(2).split(TABLE)),
+        ("protocol.pairs", "no pair", lambda: SubjectPairs([])),
+        ("protocol.pairs", "s1→s1", lambda: SubjectPairs([("s1", "s1")])),
+        ("protocol.pairs", "1→2", lambda: SubjectPairs([(1, 2), ("1", "2")])),
+        ("protocol.pairs", "s9", lambda: SubjectPairs([("s1", "s9")]).split(TABLE)),
+        ("protocol.train", "None", lambda: SubjectPairs([(1, 2)], test="b")),
+        (
+            "protocol.test",
+            "'c', a session in which s2",
+            lambda: SubjectPairs([("s1", "s2")], "train", "c").split(VISITS),
+        ),
+        ("protocol.validation", "0.2", lambda: SubjectPairs([(1, 2)], "a", "b", validation=0.2)),
         ("protocol", "1 person", lambda: LeaveOneSubjectOut().split(TABLE[:2])),
     ],
 )

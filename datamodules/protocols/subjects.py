@@ -1,71 +1,11 @@
-"""Protocols: pure functions of the trials table and a seed to folds. Windows are cut only after the split."""
-
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+"""People never seen: the target is a group of people, or one, and the others are the source."""
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from affect.errors import UserError
-
-Rows = NDArray[np.int64]
-Unit = TypeVar("Unit", np.str_, np.int64)
-
-
-@dataclass(frozen=True)
-class Fold:
-    """One split, as row numbers of the trials table.
-
-    Args:
-        source_train: labelled trials to learn from.
-        source_val: labelled trials of the source to choose with; of other people in cross-subject protocols.
-        target_unlabelled: trials whose recordings, never whose labels, a transductive method may look at.
-        target_test: trials that are scored, once, at the end.
-        target_calibration: the few trials of the target whose labels are learned from too, never scored.
-        calibration: how many of each tested person those are.
-    """
-
-    name: str
-    source_train: Rows
-    source_val: Rows
-    target_unlabelled: Rows
-    target_test: Rows
-    target_calibration: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
-    calibration: int = 0
-
-    @property
-    def parts(self) -> dict[str, Rows]:
-        """Name → rows."""
-        return {name: rows for name, rows in vars(self).items() if isinstance(rows, np.ndarray)}
-
-    def only(self, kept: Rows) -> "Fold":
-        """The same fold without the trials that are not in `kept`."""
-        changed: dict[str, Any] = {name: rows[np.isin(rows, kept)] for name, rows in self.parts.items()}
-        return replace(self, **changed)
-
-
-class Protocol(ABC):
-    """The rule that splits trials. Reads `subject` and `stimulus` of the table, never ratings or signals."""
-
-    def __init__(self, validation: float = 0.0, seed: int = 0) -> None:
-        if not 0 <= validation < 1:
-            raise UserError("protocol.validation", f"{validation}", "0 ≤ validation < 1", "give a share of the source")
-        self.validation = validation
-        self.seed = seed
-
-    @abstractmethod
-    def split(self, trials: pd.DataFrame) -> list[Fold]:
-        """All folds, in a fixed order."""
-
-    def _held_out(self, units: NDArray[Unit], fold: int) -> NDArray[Unit]:
-        """The share of source units (people or trials) kept to choose with."""
-        if self.validation == 0 or len(units) < 2:
-            return units[:0]
-        count = min(max(1, round(self.validation * len(units))), len(units) - 1)
-        return np.random.default_rng([self.seed, fold]).permutation(units)[:count]
+from datamodules.protocols.base import Fold, Protocol, Rows, unique
 
 
 class SubjectGroups(Protocol):
@@ -115,7 +55,7 @@ class SubjectGroups(Protocol):
         self.source_people, self.calibration, self.reserve = source_people, calibration, reserve
 
     def split(self, trials: pd.DataFrame) -> list[Fold]:
-        people = _unique(trials["subject"])
+        people = unique(trials["subject"])
         if not 2 <= self.groups <= len(people):
             raise UserError("protocol.groups", f"{self.groups} for {len(people)} people", "2 … people", "lower it")
         order = np.random.default_rng(self.seed).permutation(np.sort(people))
@@ -124,7 +64,7 @@ class SubjectGroups(Protocol):
 
     def _folds(self, trials: pd.DataFrame, targets: dict[str, NDArray[np.str_]]) -> list[Fold]:
         subject = trials["subject"].to_numpy(dtype=str)
-        people = _unique(trials["subject"])
+        people = unique(trials["subject"])
         folds = []
         for number, (name, group) in enumerate(targets.items()):
             is_target = np.isin(subject, group)
@@ -168,7 +108,7 @@ class SubjectGroups(Protocol):
         if self.reserve == 0:
             return target[:0], target[:0]
         calibration, reserved = [], []
-        for number, person in enumerate(_unique(pd.Series(subject[target]))):
+        for number, person in enumerate(unique(pd.Series(subject[target]))):
             own = target[subject[target] == person]
             if len(own) <= self.reserve:
                 raise UserError(
@@ -187,7 +127,7 @@ class SubjectGroups(Protocol):
         if not self.new_stimuli:
             everything = np.ones(len(trials), dtype=bool)
             return {"": (everything, everything)}
-        stimuli = _unique(trials["stimulus"])
+        stimuli = unique(trials["stimulus"])
         if len(stimuli) < self.new_stimuli:
             raise UserError(
                 "protocol.new_stimuli",
@@ -220,85 +160,7 @@ class LeaveOneSubjectOut(SubjectGroups):
         super().__init__(2, validation, new_stimuli, seed, source_people, calibration, calibration_reserve)
 
     def split(self, trials: pd.DataFrame) -> list[Fold]:
-        people = _unique(trials["subject"])
+        people = unique(trials["subject"])
         if len(people) < 2:
             raise UserError("protocol", f"{len(people)} person to leave out", "2 people or more", "add people")
         return self._folds(trials, {str(person): people[i : i + 1] for i, person in enumerate(people)})
-
-
-class LeaveOneCorpusOut(SubjectGroups):
-    """Each corpus of an experiment is the target once, all people of the others are the source.
-
-    Args:
-        validation: share of source people held out to choose with.
-        only: names of corpora to take as targets; default all.
-        seed: of the people held out.
-    """
-
-    def __init__(self, validation: float = 0.0, only: Sequence[str] | None = None, seed: int = 0) -> None:
-        super().__init__(2, validation, 0, seed)
-        self.only = only
-
-    def split(self, trials: pd.DataFrame) -> list[Fold]:
-        corpora = list(dict.fromkeys(trials["corpus"].astype(str)))
-        targets = corpora if self.only is None else list(self.only)
-        if len(corpora) < 2 or not set(targets) <= set(corpora):
-            wanted = "two corpora or more in data.corpus" if len(corpora) < 2 else f"some of {corpora}"
-            raise UserError(
-                "protocol", f"targets {targets} in an experiment with {corpora}", wanted, "correct the list"
-            )
-        return self._folds(trials, {name: _unique(trials["subject"][trials["corpus"] == name]) for name in targets})
-
-
-class Everyone(Protocol):
-    """All people are the source and nobody is tested: for pretraining an encoder that goes elsewhere.
-
-    Args:
-        validation: share of people held out to watch with.
-        seed: of the people held out.
-    """
-
-    def split(self, trials: pd.DataFrame) -> list[Fold]:
-        held_out = np.isin(trials["subject"].astype(str), self._held_out(_unique(trials["subject"]), 0))
-        nobody = np.zeros(0, np.int64)
-        return [Fold("everyone", np.flatnonzero(~held_out), np.flatnonzero(held_out), nobody, nobody)]
-
-
-class WithinSubject(Protocol):
-    """Each person alone: their trials in k parts, each part tested once by a model of the others.
-
-    Parts are not stratified: a split that reads target labels would change when they change.
-
-    Args:
-        parts: number of parts, 2 … trials of a person.
-        validation: share of a person's training trials held out to choose with.
-        seed: of the shuffling.
-    """
-
-    def __init__(self, parts: int = 4, validation: float = 0.0, seed: int = 0) -> None:
-        super().__init__(validation, seed)
-        if parts < 2:
-            raise UserError("protocol.parts", f"{parts}", "2 or more", "raise it")
-        self.parts = parts
-
-    def split(self, trials: pd.DataFrame) -> list[Fold]:
-        subject = trials["subject"].to_numpy(dtype=str)
-        folds = []
-        for number, person in enumerate(_unique(trials["subject"])):
-            rows = np.flatnonzero(subject == person)
-            if len(rows) < self.parts:
-                raise UserError(
-                    "protocol.parts", f"{self.parts} parts of {person}'s {len(rows)} trials", "≤ trials", "lower it"
-                )
-            order = np.random.default_rng([self.seed, number]).permutation(rows)
-            for i, test in enumerate(np.array_split(order, self.parts)):
-                train = np.setdiff1d(rows, test)
-                val = self._held_out(train, number * self.parts + i)
-                test = np.sort(test)
-                folds.append(Fold(f"{person}-part{i + 1}", np.setdiff1d(train, val), np.sort(val), test, test))
-        return folds
-
-
-def _unique(column: "pd.Series[str]") -> NDArray[np.str_]:
-    """Distinct values in order of first appearance (the corpus's own order)."""
-    return np.asarray(pd.unique(column.astype(str)), dtype=str)
