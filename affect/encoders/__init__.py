@@ -10,6 +10,7 @@ from affect.encoders.features import BandMLP
 from affect.encoders.peripheral import ResidualNet
 from affect.encoders.spectrogram import TimmSpectrogram
 from affect.encoders.speech import SpeechTransformer
+from affect.encoders.temporal import TemporalCNN
 from affect.encoders.tsception import TSception
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "SpatialFirstEEGNet",
     "SpeechTransformer",
     "TSception",
+    "TemporalCNN",
     "TimmFace",
     "TimmSpectrogram",
 ]

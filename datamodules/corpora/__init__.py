@@ -13,6 +13,7 @@ from datamodules.corpora.london_faces import LondonFaces
 from datamodules.corpora.nemo import Nemo
 from datamodules.corpora.ravdess import Ravdess
 from datamodules.corpora.stress_predict import StressPredict
+from datamodules.corpora.uci_har import UciHar
 from datamodules.corpora.wesad import Wesad
 
 __all__ = [
@@ -30,5 +31,6 @@ __all__ = [
     "Ravdess",
     "StressPredict",
     "Trial",
+    "UciHar",
     "Wesad",
 ]

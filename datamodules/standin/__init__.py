@@ -12,6 +12,7 @@ from datamodules.standin.nemo import StandInNemo
 from datamodules.standin.own_folder import StandInFolder
 from datamodules.standin.ravdess import StandInRavdess
 from datamodules.standin.stress_predict import StandInStressPredict
+from datamodules.standin.uci_har import StandInUciHar
 from datamodules.standin.wesad import StandInWesad
 
 __all__ = [
@@ -27,5 +28,6 @@ __all__ = [
     "StandInNemo",
     "StandInRavdess",
     "StandInStressPredict",
+    "StandInUciHar",
     "StandInWesad",
 ]

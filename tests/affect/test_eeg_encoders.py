@@ -19,6 +19,7 @@ from affect.encoders import (
     Encoder,
     ResidualNet,
     SpatialFirstEEGNet,
+    TemporalCNN,
     TSception,
 )
 from affect.encoders.eeg import Mixing, TemporalFilter
@@ -42,6 +43,7 @@ OURS: list[tuple[type[Encoder], StreamShape]] = [
     (ElectrodeGraph, FEATURES),
     (ResidualNet, PULSE),
     (ResidualNet, SKIN),
+    (TemporalCNN, PULSE),
 ]
 
 
@@ -230,6 +232,17 @@ def test_residual_net_takes_any_rate_and_length(length: int, rate: float, channe
         assert not torch.allclose(encoder(other)[0], embedding[0], atol=1e-7)
     with pytest.raises(ValueError, match="no course over time"):
         ResidualNet(StreamShape(("eda",), 1, rate))
+
+
+def test_temporal_cnn_holds_running_statistics_only_when_asked() -> None:
+    shape, x = StreamShape(tuple("abc"), 128, 50.0), torch.randn(8, 3, 128)
+    assert TemporalCNN(shape)(x).shape == (8, 128)
+    assert not list(TemporalCNN(shape).buffers())
+    assert TemporalCNN(StreamShape(("a",), 1, 4.0), width=4)(x[:, :1, :1]).shape == (8, 8)
+    asked = TemporalCNN(shape, norm="batch")
+    before = asked.eval()(x)
+    asked.train()(x)
+    assert not torch.allclose(asked.eval()(x), before)
 
 
 # braindecode ------------------------------------------------------------------------------------------------------

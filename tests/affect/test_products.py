@@ -45,6 +45,7 @@ ENCODERS = {
     "SpatialFirstEEGNet": (EEG, {"virtual": 8}),
     "SpeechTransformer": (VOICE, {"sizes": SMALL}),
     "TSception": (EEG, {}),
+    "TemporalCNN": (WAVE, {"width": 8}),
     "TimmFace": (FACE, {"backbone": "test_efficientnet", "size": 32}),
     "TimmSpectrogram": (MEL, {"backbone": "test_convnext", "size": 32}),
 }
