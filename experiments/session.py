@@ -10,13 +10,13 @@ from experiments.check import check
 from experiments.config import Experiment
 
 
-def run(experiment: Experiment, dry_run: bool = False) -> int:
-    """Prepare, run what is not done, print the table; 0, or 1 when a run failed."""
+def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
+    """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
     experiment = check(experiment)
     from experiments.launch import launch, warm_up
     from experiments.plan import make
 
-    if not dry_run and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
+    if not (dry_run or audit) and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
         warm_up()
     with Progress("people") as bar:
         plan = make(experiment, bar.stage)
@@ -27,6 +27,12 @@ def run(experiment: Experiment, dry_run: bool = False) -> int:
     if dry_run:
         print(describe(plan))
         return 0
+    if audit:
+        from experiments.audit import report
+
+        text, leaks = report(plan)
+        print(text)
+        return int(leaks)
     _say(f"{len(plan.runs)} runs, {done} done → {plan.folder}")
     from experiments.summary import summarise
 

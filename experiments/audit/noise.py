@@ -1,0 +1,72 @@
+"""The canary on an experiment's folds: with labels that mean nothing, a nearest neighbour must be at chance."""
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from affect.evaluation.canary import ALARM, Neighbours, Projection, canary, neighbours
+from datamodules.module import FoldData
+from experiments.audit.disjoint import name_of
+from experiments.audit.verdict import Verdict, judge
+from experiments.learn import fold_data
+from experiments.plan import Plan, Run
+
+Rows = NDArray[np.int64]
+_PER_TRIAL = 12  # windows, evenly spaced
+_SAMPLE = 512  # windows that the axes are found in
+_AT_ONCE = 64
+
+
+def data_of(plan: Plan, run: Run) -> FoldData:
+    """The windows of a run's fold as training and testing get them, normalised alike on both sides."""
+    return fold_data(plan, replace(run, normalisation="source"))
+
+
+def neighbours_of(plan: Plan, data: FoldData) -> Neighbours | None:
+    """Of the tested windows of a fold among its training windows; None where nobody is tested."""
+    trial = plan.windows.table.trial
+    train, tested = _spaced(data.source_train, trial), _spaced(data.target_test, trial)
+    if not len(train) or not len(tested):
+        return None
+    sample = np.random.default_rng(0).permutation(train)[:_SAMPLE]
+    project = Projection(
+        np.concatenate([_flat(data, sample[i : i + _AT_ONCE]) for i in range(0, len(sample), _AT_ONCE)])
+    )
+    values = [
+        np.concatenate([project(_flat(data, rows[i : i + _AT_ONCE])) for i in range(0, len(rows), _AT_ONCE)])
+        for rows in (train, tested)
+    ]
+    return neighbours(values[0], trial[train], values[1], trial[tested], project.dimension)
+
+
+def random_labels(plan: Plan, found: list[Neighbours]) -> Verdict:
+    """What the canary says of all folds."""
+    if not found:
+        return Verdict("canary", "exempt", "nobody is tested")
+    song = canary(found)
+    said = (
+        f"random labels, nearest neighbour: {song.accuracy:.3f} correct, chance .5, p {song.p:.2g} over "
+        f"{song.draws} draws (false alarms ≤ {ALARM:g})"
+    )
+    leaks = [f"{song.accuracy:.1%} of labels that mean nothing are known: windows of one recording are on both sides"]
+    leaks += [f"{name_of(plan, a)} lies upon {name_of(plan, b)}" for a, b in song.twins]
+    remedy = "split recordings before they are cut; look for the same recording under another name"
+    return judge("canary", said, leaks if song.sang else [], remedy)
+
+
+def _flat(data: FoldData, rows: Rows) -> NDArray[np.float32]:
+    """(n, F): all streams of these windows, flat and side by side."""
+    streams = data.gather(rows).streams.values()
+    return torch.cat([values.flatten(1) for values in streams], dim=1).numpy()
+
+
+def _spaced(rows: Rows, trial: Rows) -> Rows:
+    """At most so many windows of every trial, evenly spaced."""
+    rows = np.sort(rows)
+    begin = np.flatnonzero(np.diff(trial[rows], prepend=-1))
+    count = np.diff(np.append(begin, len(rows)))
+    number = np.arange(len(rows)) - np.repeat(begin, count)
+    every = np.repeat(-(-count // _PER_TRIAL), count)
+    return rows[number % every == 0]
