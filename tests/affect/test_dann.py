@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from affect.alignment import DANN, AlignmentInput
-from affect.alignment.dann import reverse_gradient
+from affect.alignment.reversal import reverse_gradient
 
 
 def _inputs(features: Tensor, source: Tensor, domain: Tensor, progress: float = 1.0) -> AlignmentInput:
