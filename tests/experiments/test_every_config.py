@@ -73,8 +73,8 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
         )
         for corpus in experiment.data.corpus
     ]
-    fewer = {"groups": 3, "source_people": 1}
-    protocol = [f"--protocol.{key}={count}" for key, count in fewer.items() if key in experiment.protocol.init_args]
+    fewer = {"groups": 3, "source_people": 1, "pairs": [[1, 2], [3, 2], [1, 3]]}
+    protocol = [f"--protocol.{key}={value}" for key, value in fewer.items() if key in experiment.protocol.init_args]
     sections = {"model": experiment.model} | {f"methods.{name}": method for name, method in experiment.methods.items()}
     random = [  # what an earlier experiment would have left is not there
         f"--{key}.transfer.{stream}.weights=null"

@@ -84,6 +84,7 @@ REAL = {
     "ceap": "ceap",
     "nemo": "nemo",
     "london_faces": "london_faces",
+    "uci_har": "uci_har",
     "ravdess": "ravdess",
     "ravdess_action_units": "ravdess",
     "ravdess_audio_au": "ravdess",
