@@ -94,6 +94,9 @@ class Alignment(nn.Module, ABC):
             raise ValueError(f"weight {weight}: 0, the windows as they are, to 1, as they are mapped")
         self.weight = weight
 
+    def check(self, network: "Network") -> None:
+        """Before training: refuse, with a ValueError in words, a network that it cannot serve."""
+
     def map_stream(self, chunks: Callable[[], Iterator[StreamRows]]) -> StreamMap:
         """Before training, if `maps`: a map of one stream's windows, fitted on what `chunks()` yields, as often as it
         is called: all windows of source and unlabelled target, some thousands at a time."""
