@@ -132,6 +132,10 @@ class FoldData(pl.LightningDataModule):
         own = np.isin(self._windows.table.trial, self._fold.target_calibration)
         return self._label[:, target].numpy(), self._weight[:, target].numpy(), own
 
+    def trial_of(self, rows: Rows) -> Rows:
+        """(n,) trial of every window."""
+        return self._trial[torch.from_numpy(rows)].numpy()
+
     @property
     def rows(self) -> Rows:
         """All windows of the fold's trials."""
@@ -252,12 +256,13 @@ class FoldData(pl.LightningDataModule):
         return DataLoader(_Gathered(self), sampler=order, batch_size=None)
 
     def val_dataloader(self) -> "DataLoader[Batch]":
-        return self._in_order(self.source_val)
+        return self.in_order(self.source_val)
 
     def predict_dataloader(self) -> "DataLoader[Batch]":
-        return self._in_order(self.target_test)
+        return self.in_order(self.target_test)
 
-    def _in_order(self, rows: Rows) -> "DataLoader[Batch]":
+    def in_order(self, rows: Rows) -> "DataLoader[Batch]":
+        """Batches of these windows to be looked at, as large as memory lets them be."""
         names = [name for name in self._streams if name not in self._embedded]
         pictures = any(self._windows.shapes[name].size for name in names)
         size = self._at_once(self.batch_size if pictures else 512, names)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from affect.errors import UserError
+from affect.evaluation.selection import NEEDS_VALIDATION
 from datamodules.corpora.base import Corpus, CorpusFacts
 from datamodules.protocols import Protocol
 from datamodules.targets import Target
@@ -12,6 +13,7 @@ from experiments.components import arguments, build, find
 from experiments.config import Component, Experiment
 from experiments.config import Transfer as TransferConfig
 from experiments.data import build_corpora, key_of
+from experiments.search import candidates
 
 GIVEN = {
     "encoder": ("shape",),
@@ -54,6 +56,7 @@ def check(experiment: Experiment) -> Experiment:
             "add or remove an encoder",
         )
     _check_streams(experiment)
+    _check_search(experiment)
     removed = [name for name in experiment.normalisation if "baseline" in name]
     if removed and (without := [c.name for c in corpora if c.baseline_seconds == 0]):
         raise UserError(
@@ -62,12 +65,19 @@ def check(experiment: Experiment) -> Experiment:
             "a corpus with a baseline before each trial",
             "use source or subject",
         )
-    if experiment.selection == "source-validation" and protocol.validation == 0:
+    if experiment.selection in NEEDS_VALIDATION and protocol.validation == 0:
         raise UserError(
             "selection",
-            "'source-validation' without held-out source people",
+            f"{experiment.selection!r} without held-out source people",
             "protocol.validation above 0",
-            "set --protocol.validation=0.2, or --selection=last",
+            "set --protocol.validation=0.2, or another --selection",
+        )
+    if experiment.selection not in ("last", "source-validation") and experiment.search is None:
+        raise UserError(
+            "selection",
+            f"{experiment.selection!r} with one setting of each method",
+            "several settings to choose among",
+            "add a search, or set --selection=last",
         )
     for key, text in {"data.cache": data.cache, "output": experiment.output}.items():
         path = Path(text).expanduser()
@@ -92,6 +102,25 @@ def _check_streams(experiment: Experiment) -> None:
     for key, (streams, allowed) in named.items():
         if strange := [stream for stream in streams if stream not in allowed]:
             raise UserError(key, f"{strange[0]!r}", f"some of the streams {allowed}", "rename it, or take it out")
+
+
+def _check_search(experiment: Experiment) -> None:
+    """Refuse a search that changes what its runs must share, or that cannot give every method an equal budget."""
+    if experiment.search is None:
+        return
+    if experiment.pretraining:
+        raise UserError("search", "with pretraining", "an experiment that is scored", "take one of them out")
+    keys = [*experiment.search.space]
+    if strange := [key for key in keys if key.split(".")[0] not in ("trainer", "model")]:
+        raise UserError(
+            f"search.space.{strange[0]}",
+            "a key that all runs share, or that belongs to a method",
+            "keys below trainer and model; those of one method go to methods.NAME.search",
+            "move it",
+        )
+    for several in candidates(experiment).values():
+        for candidate in several:
+            _complete(candidate.experiment)
 
 
 def _check_scales(corpora: Sequence[Corpus], scale: tuple[float, float] | None) -> None:

@@ -8,19 +8,32 @@ from numpy.typing import NDArray
 from affect.classical import Classical
 from affect.errors import UserError
 from affect.evaluation.metrics import columns_of
+from affect.evaluation.probe import every
+from affect.evaluation.selection import Evidence
 from datamodules.module import FoldData
 from experiments.components import build
+from experiments.evidence import Scores, mean_scores
+from experiments.network import build_mapping
 from experiments.plan import Plan, Run
 from experiments.predict import table
 
 _AT_ONCE = 1024  # windows
 
 
-def predictions(plan: Plan, run: Run, data: FoldData) -> pd.DataFrame:
-    """Fit one model for each target on the fold's labelled training windows, and predict its test windows."""
-    component = plan.experiment.methods[run.method].classical
+def predictions(plan: Plan, run: Run, data: FoldData) -> tuple[pd.DataFrame, Scores]:
+    """Fit one model for each target on the fold's labelled training windows, and predict its test windows.
+
+    Returns:
+        the table of predictions, and every validator's score.
+    """
+    component = run.experiment.methods[run.method].classical
     assert component is not None
     key = f"methods.{run.method}.classical"
+    aligns = build_mapping(run.experiment, run.method)
+    if aligns:
+        data.map_streams(aligns.map_stream, aligns.weight)
+    held_out, unlabelled = every(data.source_val), every(data.target_unlabelled)
+    found: list[Evidence] = []
     columns: dict[str, NDArray[np.float64]] = {}
     tested = _features(data, data.target_test)
     for i, target in enumerate(plan.targets):
@@ -38,11 +51,33 @@ def predictions(plan: Plan, run: Run, data: FoldData) -> pd.DataFrame:
                 run.seed,
                 own[known],
             )
-            found = model.predict(tested)
+            made = model.predict(tested)
+            found.append(_evidence(model, x, data, held_out, unlabelled, i, len(target.classes)))
         except ValueError as error:
             raise UserError(key, f"{component.class_path}: {error}", "a target it can learn", "take another") from None
-        columns |= dict(zip(columns_of(target.name, target.classes), found.T, strict=True))
-    return table(plan, run.folder, data.target_test, columns)
+        columns |= dict(zip(columns_of(target.name, target.classes), made.T, strict=True))
+    return table(plan, run.folder, data.target_test, columns), mean_scores(found)
+
+
+def _evidence(
+    model: Classical,
+    x: NDArray[np.float32],
+    data: FoldData,
+    held_out: NDArray[np.int64],
+    unlabelled: NDArray[np.int64],
+    target: int,
+    classes: int,
+) -> Evidence:
+    """What the model leaves for choosing; its embedding are the features themselves."""
+    label = data.labels_of(target)[0][held_out]
+    known = ~np.isnan(label)
+    validation, unseen = _features(data, held_out[known]), _features(data, unlabelled)
+    centre, spread = (0.0, 1.0) if classes else (data.centre[target], data.spread[target])
+    guessed, named = (
+        (model.predict(rows) - centre) / spread if len(rows) else np.zeros((0, max(classes, 1)))
+        for rows in (validation, unseen)
+    )
+    return Evidence(every(x), validation, guessed, (label[known] - centre) / spread, unseen, named, classes)
 
 
 def _features(data: FoldData, rows: NDArray[np.int64]) -> NDArray[np.float32]:

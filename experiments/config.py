@@ -13,6 +13,19 @@ from affect.errors import UserError
 Normalisation = Literal["none", "source", "subject", "baseline", "baseline+subject"]
 
 
+Selection = Literal[
+    "last",
+    "source-validation",
+    "reverse-validation",
+    "iwcv",
+    "dev",
+    "entropy",
+    "information-maximisation",
+    "snd",
+    "bnm",
+    "oracle",
+]
+
 PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -97,6 +110,35 @@ class Model(Section):
     """Stream name → what its windows go through in training (affect.augmentation)."""
 
 
+class Range(Section):
+    low: float
+    """The least value drawn."""
+    high: float
+    """The greatest."""
+    log: bool = False
+    """Whether draws are even in the logarithm."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Range":
+        if not (self.low < self.high and (self.low > 0 or not self.log)):
+            raise UserError("search", f"{self.low:g} … {self.high:g}", "low < high, above 0 if log", "correct it")
+        return self
+
+
+Space = dict[str, Annotated[list[Any], Field(min_length=1)] | Range]
+
+
+class Search(Section):
+    budget: PositiveInt
+    """How many settings every method is tried with, source-only too."""
+    sampler: Literal["grid", "random"] = "random"
+    """Every combination, or draws that all differ."""
+    space: Space = {}
+    """Dotted key, such as trainer.learning_rate → values to try, or a range {low, high, log}; for all methods."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the draws."""
+
+
 class Method(Section):
     alignment: Component | None = None
     """The loss that makes domains alike (affect.alignment); none is source-only."""
@@ -106,12 +148,15 @@ class Method(Section):
     """Instead of model.fusion."""
     transfer: dict[str, Transfer] = {}
     """Stream name → instead of its entry in model.transfer."""
+    search: Space = {}
+    """Key below the method, such as alignment.weight → values to try in a search, beside those of search.space."""
     classical: Component | None = None
-    """A model of scikit-learn (affect.classical) on the features of all streams, instead of a network."""
+    """A model of scikit-learn (affect.classical) on the features of all streams, instead of a network; of alignments
+    beside it, those that map streams."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Method":
-        others = [name for name in ("alignment", "fusion", "transfer") if getattr(self, name)]
+        others = [name for name in ("fusion", "transfer") if getattr(self, name)]
         if self.classical and others:
             raise UserError(
                 f"methods.*.{others[0]}", "beside a classical model", "of a network's method", "take one of them out"
@@ -130,7 +175,7 @@ class Trainer(Section):
     max_epochs: PositiveInt = 30
     """Passes over the source windows."""
     batch_size: PositiveInt = 64
-    """Source windows a step; a method that adapts adds as many target windows."""
+    """Source windows a step; most alignments add as many target windows."""
     learning_rate: PositiveFloat = 1e-3
     """Of AdamW."""
     weight_decay: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1e-2
@@ -180,8 +225,12 @@ class Experiment(Section):
     """Makes this an experiment that leaves encoders behind, and no predictions."""
     missing_streams: bool = False
     """Whether networks are also tested with every subset of their streams, and with streams lost at random."""
-    selection: Literal["last", "source-validation"] = "last"
-    """The epoch that is scored: the last, or the one with the lowest label loss on held-out source people."""
+    selection: Selection = "last"
+    """What chooses among the settings of a search, never by target labels (affect.evaluation.selection); oracle does,
+    and is called so. last: the last epoch of the one setting. source-validation also chooses the epoch, by the label
+    loss on held-out source people; all others take the last."""
+    search: Search | None = None
+    """Tries every method with several settings, among which selection chooses for each fold and seed."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     """Every fold and method is run with each seed."""
     trainer: Trainer = Trainer()
@@ -207,6 +256,15 @@ class Experiment(Section):
                     f"none: {name} is the experiment's own model, without an alignment",
                     "rename the method, or change model",
                 )
+        if self.search is None and (searched := [name for name, method in self.methods.items() if method.search]):
+            raise UserError(f"methods.{searched[0]}.search", "without a search", "search.budget", "add a search")
+        if self.search and self.selection == "last":
+            raise UserError(
+                "selection",
+                "'last' in a search",
+                "what chooses among the settings",
+                "set --selection=source-validation",
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise UserError("seeds", f"{self.seeds}", "each seed once", "remove the repeated ones")
         if self.pretraining and others:

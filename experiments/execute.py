@@ -18,7 +18,7 @@ from affect.evaluation.metrics import LEVELS, score
 from datamodules.atomic import disk_space, replacing, write_text
 from datamodules.module import FoldData
 from datamodules.targets import Target
-from experiments import classical, predict
+from experiments import classical, evidence, predict
 from experiments.fit import Report, fit
 from experiments.learn import fold_data, keep_learner, learner_and_data
 from experiments.plan import Plan, Run
@@ -33,7 +33,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
-        whole = plan.experiment.model_dump(mode="json")
+        whole = run.experiment.model_dump(mode="json")
         config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
         write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
         logger = _wandb(plan, run)
@@ -55,26 +55,32 @@ def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> d
     """Do what the run's method says, and leave its results."""
     if plan.experiment.methods[run.method].classical:
         data = fold_data(plan, run)
-        report(run.label, plan.experiment.trainer.max_epochs)
-        return _scored(plan, run, data, classical.predictions(plan, run, data))
+        report(run.label, run.experiment.trainer.max_epochs)
+        predictions, scores = classical.predictions(plan, run, data)
+        return _scored(plan, run, data, predictions, {"selection": scores})
     if plan.experiment.pretraining:
         return pretrain(plan, run, logger, report)
     learner, data = learner_and_data(plan, run)
-    fit(plan.experiment, run, learner, data, logger, report)
+    before = evidence.distance(learner.network, data)
+    fit(run.experiment, run, learner, data, logger, report)
     learner.finish(data)
-    result = _scored(plan, run, data, predict.predictions(plan, run, learner, data))
+    told = {
+        "selection": evidence.of_network(plan, learner.network, data),
+        "alignment": evidence.of_alignment(learner, data, before),
+    }
+    result = _scored(plan, run, data, predict.predictions(plan, run, learner, data), told)
     if plan.experiment.missing_streams and len(learner.network.encoders) > 1:
         _keep(predict.with_streams_missing(plan, run, learner, data), run.folder / "missing_streams.parquet")
     keep_learner(learner, run.folder)
     return result
 
 
-def _scored(plan: Plan, run: Run, data: FoldData, predictions: pd.DataFrame) -> dict[str, Any]:
-    """Keep predictions of the target's test windows, and their scores."""
+def _scored(plan: Plan, run: Run, data: FoldData, predictions: pd.DataFrame, told: dict[str, Any]) -> dict[str, Any]:
+    """Keep predictions of the target's test windows, their scores, and what was `told` before any label was seen."""
     _keep(predictions, run.folder / "predictions.parquet")
     result = {
         "setting": run.setting,
-        "selection": plan.experiment.selection,
+        **told,
         "source": {target.name: _source(target, data, i) for i, target in enumerate(plan.targets)},
         "targets": {
             target.name: {level: score(predictions, target.name, target.classes, level) for level in LEVELS}
@@ -128,7 +134,7 @@ def _wandb(plan: Plan, run: Run) -> WandbLogger | None:
         dir=run.folder,
         config={
             "run": run.spec,
-            "experiment": plan.experiment.model_dump(mode="json"),
+            "experiment": run.experiment.model_dump(mode="json"),
             "setting": run.setting,
             "method": run.method,
         },

@@ -22,7 +22,7 @@ from experiments.plan import Plan, Run
 
 def fold_data(plan: Plan, run: Run) -> FoldData:
     """The windows of a run's fold, as its method sees them."""
-    experiment, training = plan.experiment, plan.experiment.trainer
+    experiment, training = run.experiment, run.experiment.trainer
     is_network = experiment.methods[run.method].classical is None
     return FoldData(
         plan.windows,
@@ -44,7 +44,7 @@ def fold_data(plan: Plan, run: Run) -> FoldData:
 
 def learner_and_data(plan: Plan, run: Run) -> tuple[Adaptive, FoldData]:
     """What `fit` trains, on what; frozen encoders have made their embeddings."""
-    experiment, training = plan.experiment, plan.experiment.trainer
+    experiment, training = run.experiment, run.experiment.trainer
     data = fold_data(plan, run)
     torch.manual_seed(run.seed)
     built = build_network(

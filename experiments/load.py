@@ -24,7 +24,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     """
     tree = _read(path)
     for override in overrides:
-        _put(tree, override)
+        put(tree, override)
     return check(tree, path)
 
 
@@ -72,7 +72,8 @@ def _read(path: Path) -> Any:
     return tree
 
 
-def _put(tree: Any, override: str) -> None:
+def put(tree: Any, override: str) -> None:
+    """Put one `--a.b.c=value` into a tree of plain data."""
     flag, equals, text = override.partition("=")
     if not flag.startswith("--") or not equals:
         raise UserError(override, "an argument of another form", "--any.key=value", "see --help")

@@ -138,6 +138,15 @@ def build_alignment(experiment: Experiment, method: str, network: Network, domai
     return build(component, Alignment, key, given)
 
 
+def build_mapping(experiment: Experiment, method: str) -> Alignment | None:
+    """The alignment that stands beside a classical model; it maps streams, and knows no network."""
+    if alignment_of(experiment, method) is None:
+        return None
+    component = experiment.methods[method].alignment
+    assert component is not None
+    return build(component, Alignment, f"methods.{method}.alignment", {"dim": 1, "classes": (2,), "domains": 2})
+
+
 def check_alignment(
     experiment: Experiment, method: str, network: Network, folds: Sequence[Fold], windows: WindowSet
 ) -> None:
@@ -212,6 +221,14 @@ def check_classical(
         if shapes[name].size or shapes[name].rate:
             found = f"{component.class_path} on {name}, which gives {'pictures' if shapes[name].size else 'samples'}"
             raise UserError(key, found, "features", f"add data.streams.{name}.features, or leave the stream out")
+    aligns = alignment_of(experiment, method)
+    if aligns and not aligns.maps:
+        raise UserError(
+            f"methods.{method}.alignment",
+            f"{aligns.__name__}, which trains a network, beside a classical model",
+            "an alignment that maps streams, such as affect.alignment.CORAL",
+            f"take another, or take {key} out",
+        )
     values = [target.name for target in targets if not target.classes]
     if values and not find(component, Classical, key).values:
         raise UserError(key, f"{component.class_path} for values of {values[0]}", "a model of values", "take Ridge")

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from affect.alignment.base import Sees
 from affect.errors import UserError
+from affect.evaluation.selection import READS_TARGET
 from affect.preprocessing.normalisation import Normalisation, setting
 from affect.transfer.weights import Weights
 from datamodules.fingerprint import code, digest, foreign, versions
@@ -32,6 +34,7 @@ from experiments.network import (
     streams_of,
     transfer_of,
 )
+from experiments.search import Candidate, candidates
 
 _CODE = (
     *(f"affect/{room}" for room in ("alignment", "augmentation", "classical", "encoders", "evaluation", "fusion")),
@@ -39,7 +42,7 @@ _CODE = (
     *("affect/batch.py", "datamodules"),
     *(
         f"experiments/{name}.py"
-        for name in ("classical", "execute", "fit", "learn", "network", "plan", "predict", "pretrain")
+        for name in ("classical", "evidence", "execute", "fit", "learn", "network", "plan", "predict", "pretrain")
     ),
 )
 """Sources that make a run what it is: after a change there, runs are made anew."""
@@ -53,6 +56,8 @@ class Run:
         spec: all that determines the result; its hash names the folder.
         setting: what the method sees of the target.
         joint: whether training batches hold unlabelled windows of the target.
+        experiment: with the values of a search in it.
+        drawn: those values, by their dotted keys.
         weights: stream → what its encoder begins with.
     """
 
@@ -65,6 +70,8 @@ class Run:
     spec: dict[str, Any]
     folder: Path
     weights: dict[str, Weights]
+    experiment: Experiment
+    drawn: dict[str, Any]
 
     @property
     def done(self) -> bool:
@@ -72,7 +79,12 @@ class Run:
 
     @property
     def label(self) -> str:
-        return f"{self.fold.name} · {self.method} · {self.normalisation} · seed {self.seed}"
+        drawn = [f"{key.rpartition('.')[2]} {_short(value)}" for key, value in self.drawn.items()]
+        return " · ".join([self.fold.name, self.method, self.normalisation, f"seed {self.seed}", *drawn])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True)
@@ -132,17 +144,22 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     check_baselines(folds, windows, experiment.normalisation)
     check_streams(folds, windows, {name: streams_of(experiment, name) for name in experiment.methods})
     output = Path(experiment.output).expanduser()
-    shared = _shared(experiment, cache.fingerprint)
+    tried = candidates(experiment)
+    shared = {
+        name: [_shared(candidate.experiment, cache.fingerprint) for candidate in several]
+        for name, several in tried.items()
+    }
     runs = [
         run
         for fold in folds
         for seed in experiment.seeds
         for normalisation in experiment.normalisation
-        for run in _runs(experiment, shared, windows, fold, seed, normalisation, output)
+        for run in _runs(tried, shared, windows, fold, seed, normalisation, output)
     ]
     folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
-    first = {run.method: run for run in reversed(runs)}
-    for method, run in first.items():
+    first = {(run.method, str(run.drawn)): run for run in reversed(runs)}
+    for (method, _), run in first.items():
+        experiment = run.experiment
         if experiment.methods[method].classical:
             check_classical(experiment, method, windows.shapes, targets)
         else:
@@ -175,8 +192,9 @@ def _shared(experiment: Experiment, fingerprint: str) -> dict[str, Any]:
         "foreign": sorted({f"{m} {source}" for m in _modules(experiment.model_dump()) if (source := foreign(m))}),
         "accelerator": experiment.compute.accelerator,
         "data": fingerprint,
+        "epoch": "best" if experiment.selection == "source-validation" else "last",
         **experiment.model_dump(
-            include={"model", "selection", "trainer", "domain", "pretraining", "missing_streams"},
+            include={"model", "trainer", "domain", "pretraining", "missing_streams"},
             exclude={"trainer": {"checkpoint_every"}, "model": {"transfer"}},
         ),
         **{"window": data.window.model_dump(), "targets": [target.model_dump() for target in data.target]},
@@ -200,35 +218,52 @@ def _modules(tree: Any) -> list[str]:
 
 
 def _runs(
-    experiment: Experiment,
-    shared: dict[str, Any],
+    tried: dict[str, list[Candidate]],
+    shared: dict[str, list[dict[str, Any]]],
     windows: WindowSet,
     fold: Fold,
     seed: int,
     normalisation: Normalisation,
     output: Path,
 ) -> list[Run]:
-    """One for each method."""
+    """One for each candidate of each method."""
     target = np.concatenate([fold.target_unlabelled, fold.target_test, fold.target_calibration])
     tested = people_of(windows, np.unique(target).astype(np.int64))
     runs = []
-    for name, method in experiment.methods.items():
-        weights = {} if method.classical else find_weights(experiment, name, seed, fold.name, tested, normalisation)
-        transfer = {} if method.classical else transfer_of(experiment, name)
-        spec = {
-            **shared,
-            "fold": {"name": fold.name, **{part: rows.tolist() for part, rows in fold.parts.items()}},
-            "seed": seed,
-            "normalisation": normalisation,
-            **method.model_dump(exclude={"transfer"}),
-            "transfer": {
-                stream: {"mode": section.mode.model_dump(), "weights": _known(weights.get(stream))}
-                for stream, (_, section) in transfer.items()
-            },
-        }
-        spec = json.loads(json.dumps(spec))
-        aligns = alignment_of(experiment, name)
-        sees = setting(normalisation, aligns.sees if aligns else "nothing", fold.calibration)
-        joint = aligns is not None and aligns.joint
-        runs.append(Run(fold, seed, name, normalisation, sees, joint, spec, output / "runs" / digest(spec), weights))
+    for name, several in tried.items():
+        for candidate, own in zip(several, shared[name], strict=True):
+            experiment, method = candidate.experiment, candidate.experiment.methods[name]
+            weights = {} if method.classical else find_weights(experiment, name, seed, fold.name, tested, normalisation)
+            transfer = {} if method.classical else transfer_of(experiment, name)
+            spec = {
+                **own,
+                "fold": {"name": fold.name, **{part: rows.tolist() for part, rows in fold.parts.items()}},
+                "seed": seed,
+                "normalisation": normalisation,
+                **method.model_dump(exclude={"transfer", "search"}),
+                "transfer": {
+                    stream: {"mode": section.mode.model_dump(), "weights": _known(weights.get(stream))}
+                    for stream, (_, section) in transfer.items()
+                },
+            }
+            spec = json.loads(json.dumps(spec))
+            aligns = alignment_of(experiment, name)
+            sees: Sees = aligns.sees if aligns else "nothing"
+            if experiment.selection in READS_TARGET:
+                sees = "windows"
+            runs.append(
+                Run(
+                    fold=fold,
+                    seed=seed,
+                    method=name,
+                    normalisation=normalisation,
+                    setting=setting(normalisation, sees, fold.calibration),
+                    joint=aligns is not None and aligns.joint,
+                    spec=spec,
+                    folder=output / "runs" / digest(spec),
+                    weights=weights,
+                    experiment=experiment,
+                    drawn=candidate.drawn,
+                )
+            )
     return runs

@@ -12,14 +12,15 @@ from affect.evaluation.people import collect, statistics
 from datamodules.targets import Target
 from experiments.network import streams_of
 from experiments.plan import Plan, Run
+from experiments.selection import chosen
 
 Groups = dict[tuple[str, str], list[Run]]
 
 
 def grouped(plan: Plan) -> Groups:
-    """(method, normalisation) → its runs."""
+    """(method, normalisation) → its runs; of a search, those that were chosen."""
     groups: Groups = {}
-    for run in plan.runs:
+    for run in chosen(plan):
         groups.setdefault((run.method, run.normalisation), []).append(run)
     return groups
 

@@ -16,6 +16,7 @@ from datamodules.targets import Target
 from experiments.data import build_corpora
 from experiments.plan import Plan, Run
 from experiments.priors import priors
+from experiments.selection import budget, regret
 from experiments.streams import by_unit, grouped, missing_streams, shares, stream_heads
 
 
@@ -49,6 +50,8 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "class_weights": experiment.trainer.class_weights,
         "trials_left_out": plan.dropped,
         "targets": {target.name: _block(plan, i, target) for i, target in enumerate(plan.targets)},
+        "search": budget(plan),
+        "alignment": alignments(plan),
         "shares": shares(plan),
         "weights": _weights(plan),
     }
@@ -78,6 +81,7 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
         "priors": priors(target, label, plan.windows),
         "chance": chance(target.classes),
         "methods": _methods(plan, target, groups),
+        "selection": regret(plan, target),
         "stream_heads": stream_heads(plan, target),
         "missing_streams": missing_streams(plan, target),
         "trivial": {
@@ -85,6 +89,25 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
             for kind in trivial_of(target.classes)
         },
     }
+
+
+def alignments(plan: Plan) -> dict[str, Any]:
+    """`method/normalisation` → proxy A-distance before and after training, and how its adversaries fared."""
+    found: dict[str, Any] = {}
+    for (method, normalisation), runs in grouped(plan).items():
+        told = [json.loads((run.folder / "metrics.json").read_text()).get("alignment") for run in runs]
+        known = [one for one in told if one]
+        if not known:
+            continue
+        row: dict[str, Any] = {}
+        for when in ("before", "after"):
+            distances = [one["a_distance"][when] for one in known if one["a_distance"][when] is not None]
+            row[f"a_distance_{when}"] = float(np.mean(distances)) if distances else None
+        states = [one["adversary"]["state"] for one in known if "adversary" in one]
+        if states:
+            row["adversary"] = {state: states.count(state) for state in ("alive", "dead", "wins")}
+        found[f"{method}/{normalisation}"] = row
+    return found
 
 
 def _weights(plan: Plan) -> dict[str, Any]:

@@ -32,6 +32,8 @@ def table(summary: dict[str, Any]) -> str:
     ]
     for name, block in summary["targets"].items():
         lines += ["", _headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
+        lines += _choices(block)
+    lines += _alignments(summary.get("alignment", {}), summary.get("search"))
     if summary["trials_left_out"]:
         lines.append(f"\n{counted(len(summary['trials_left_out']), 'trial')} left out: see summary.json")
     return "\n".join(lines)
@@ -77,6 +79,46 @@ def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
         told = ", ".join(f"{stream} {share:.2f}" for stream, share in found["mean"].items())
         lines.append(f"{row}: share of each stream: {told}")
     return ["", *lines] if lines else []
+
+
+def _choices(block: dict[str, Any]) -> list[str]:
+    """What each validator's choice gets, beside that of an oracle who knows the target's labels."""
+    found = block.get("selection", {})
+    if not found:
+        return []
+    metric = _COLUMNS[block["kind"]][0]
+    names = list(dict.fromkeys(name for row in found.values() for name in row))
+    cells = [
+        [row, *(f"{v[name][metric]:.3f} ({v[name]['regret']:.3f})" if name in v else "–" for name in names)]
+        for row, v in found.items()
+    ]
+    return ["", f"{_HEADS[metric]} of what each validator chooses (regret: how much less than the oracle's choice)"] + (
+        _aligned([["method/normalisation", *names], *cells])
+    )
+
+
+def _alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[str]:
+    """The budget of a search; how far apart source and target are; adversaries that are none."""
+    lines = []
+    if search:
+        lines.append(f"{search['candidates']} settings tried with every method ({search['sampler']})")
+    told = {row: f"{_number(v['a_distance_before'])} → {_number(v['a_distance_after'])}" for row, v in found.items()}
+    if any("adversary" in v for v in found.values()):
+        lines.append(
+            "proxy A-distance source–target before → after training (0: alike, 2: apart): "
+            + ", ".join(f"{row} {text}" for row, text in told.items())
+        )
+    for row, v in found.items():
+        for state, means in (("dead", "its domain head cannot learn"), ("wins", "the encoder hides nothing from it")):
+            if count := v.get("adversary", {}).get(state, 0):
+                lines.append(
+                    f"warning: {row}: the adversary {'is dead' if state == 'dead' else 'wins'} in {count} runs: {means}"
+                )
+    return ["", *lines] if lines else []
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 def _listed(found: dict[str, Any]) -> str:

@@ -73,19 +73,20 @@ def test_no_distance_from_one_trial_or_from_a_run_that_diverged() -> None:
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "chance", "far", "state"),
+    ("accuracy", "frozen", "chance", "far", "state"),
     [
-        (0.52, 0.5, 1.6, "dead"),  # the head sees nothing where a line sees much
-        (0.52, 0.5, 0.4, "alive"),  # nothing to see: the encoder hides the domain
-        (0.52, 0.5, None, "alive"),
-        (0.75, 0.5, 1.6, "alive"),
-        (0.97, 0.5, 1.9, "wins"),
-        (0.97, 0.96, 0.2, "alive"),  # the share of the larger domain
-        (0.97, 0.96, 1.9, "dead"),
+        (0.52, 0.52, 0.5, 1.6, "dead"),  # the head sees nothing where a line sees much
+        (0.52, 0.97, 0.5, 1.6, "alive"),  # fooled by the encoder while that moves, not blind
+        (0.52, 0.52, 0.5, 0.4, "alive"),  # nothing to see: the encoder hides the domain
+        (0.52, 0.52, 0.5, None, "alive"),
+        (0.75, 0.9, 0.5, 1.6, "alive"),
+        (0.97, 0.99, 0.5, 1.9, "wins"),
+        (0.97, 0.97, 0.96, 0.2, "alive"),  # the share of the larger domain
+        (0.97, 0.97, 0.96, 1.9, "dead"),
     ],
 )
-def test_what_an_adversary_is(accuracy: float, chance: float, far: float | None, state: str) -> None:
-    verdict = adversary(accuracy, chance, far)
+def test_what_an_adversary_is(accuracy: float, frozen: float, chance: float, far: float | None, state: str) -> None:
+    verdict = adversary(accuracy, chance, frozen, far)
     assert verdict.state == state
-    assert f"{accuracy:.2f}" in verdict.sentence
-    assert f"{chance:.2f}" in verdict.sentence
+    for figure in (accuracy, frozen, chance):
+        assert f"{figure:.2f}" in verdict.sentence
