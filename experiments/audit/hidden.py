@@ -63,16 +63,20 @@ def shuffled_labels(plan: Plan, protocol: Protocol) -> Verdict:
 
 
 def other_ratings(trials: pd.DataFrame, rows: Rows) -> pd.DataFrame:
-    """The table with other ratings in these rows: numbers mirrored in their range, names replaced by the next."""
+    """The table with one and the same rating in these rows: the highest number, or the rarest name.
+
+    Not their own in another order or mirrored: their mean or their shares might be the same.
+    """
     other = trials.copy()
     for column in [name for name in trials if str(name).startswith("rating.")]:
-        values = trials[column].iloc[rows]
-        if pd.api.types.is_numeric_dtype(trials[column]):
-            changed = trials[column].min() + trials[column].max() - values
+        own, known = trials[column].iloc[rows], trials[column].dropna()
+        if not len(known):
+            continue
+        if pd.api.types.is_numeric_dtype(known):
+            new = known.min() if (own.dropna() == known.max()).all() else known.max()
         else:
-            names = sorted(trials[column].dropna().unique())
-            changed = values.map(dict(zip(names, [*names[1:], *names[:1]], strict=True)))
-        other.iloc[rows, other.columns.get_loc(column)] = changed.to_numpy()  # type: ignore[index]
+            new = min(sorted(known.unique()), key=lambda name: int((own == name).sum()))
+        other.iloc[rows, other.columns.get_loc(column)] = np.where(own.isna(), own, new)  # type: ignore[index]
     return other
 
 
@@ -84,7 +88,7 @@ def labels(plan: Plan, trials: pd.DataFrame) -> NDArray[np.float32]:
 
 
 def _with(plan: Plan, trials: pd.DataFrame, hidden: Rows) -> Plan:
-    """The plan with the ratings of this table, trained briefly; where they are others, every hidden label is, too."""
+    """The plan with the ratings of this table, trained briefly; with other ratings all hidden labels are one."""
     experiment = plan.experiment
     brief = {"max_epochs": min(_EPOCHS, experiment.trainer.max_epochs)}
     quick = experiment.model_copy(
@@ -99,7 +103,9 @@ def _with(plan: Plan, trials: pd.DataFrame, hidden: Rows) -> Plan:
         rows = plan.windows.table.of_trials(hidden)
         for i, classes in enumerate(plan.classes):
             own = plan.labels[rows, i]
-            label[rows, i] = (own + 1) % classes if classes else np.nanmean(plan.labels[:, i]) * 2 - own + 1
+            known = own[~np.isnan(own)]
+            new = np.bincount(known.astype(np.int64), minlength=classes).argmin() if classes else known.max() + 1
+            label[rows, i] = np.where(np.isnan(own), own, np.float32(new))
     return replace(plan, experiment=quick, labels=label)
 
 

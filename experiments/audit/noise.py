@@ -59,7 +59,8 @@ def random_labels(plan: Plan, found: list[Neighbours]) -> Verdict:
 def _flat(data: FoldData, rows: Rows) -> NDArray[np.float32]:
     """(n, F): all streams of these windows, flat and side by side."""
     streams = data.gather(rows).streams.values()
-    return torch.cat([values.flatten(1) for values in streams], dim=1).numpy()
+    flat: NDArray[np.float32] = torch.cat([values.flatten(1) for values in streams], dim=1).numpy()
+    return flat
 
 
 def _spaced(rows: Rows, trial: Rows) -> Rows:
@@ -69,4 +70,5 @@ def _spaced(rows: Rows, trial: Rows) -> Rows:
     count = np.diff(np.append(begin, len(rows)))
     number = np.arange(len(rows)) - np.repeat(begin, count)
     every = np.repeat(-(-count // _PER_TRIAL), count)
-    return rows[number % every == 0]
+    spaced: Rows = rows[number % every == 0]
+    return spaced
