@@ -74,22 +74,22 @@ def gathered(name: str, chunks: Chunks, by_person: bool) -> tuple[dict[int, Cova
                 source.setdefault(person, Covariance()).add(rows[chunk.source & (chunk.person == person)])
         else:
             source.setdefault(-1, Covariance()).add(rows[chunk.source & ~chunk.held_out])
-    if not target.count or not any(one.count for one in source.values()):
-        raise UserError(
-            f"alignment {name}",
-            f"{'no unlabelled window of the target' if source else 'no source window'} with this stream",
-            "windows of both",
-            "leave the stream out, or take another protocol",
-        )
+    _check_sides(name, sum(one.count for one in source.values()), target.count)
     return source, target
 
 
-def sampled(chunks: Chunks, most: int) -> tuple[Tensor, Tensor]:
+def sampled(name: str, chunks: Chunks, most: int) -> tuple[Tensor, Tensor]:
     """(n, D), (m, D) float64: at most `most` rows of source and of target, evenly spaced, so that nothing is drawn;
-    nobody who is held out."""
+    nobody who is held out.
+
+    Raises:
+        UserError: windows of too many numbers, or none of either side.
+    """
     counts = torch.zeros(2, dtype=torch.long)
     for chunk in chunks():
+        check_size(name, chunk.values)
         counts += torch.stack([(chunk.source & ~chunk.held_out).sum(), (~chunk.source).sum()])
+    _check_sides(name, int(counts[0]), int(counts[1]))
     kept: tuple[list[Tensor], list[Tensor]] = ([], [])
     chosen = [torch.linspace(0, n - 1, min(n, most)).round().long() for n in counts.tolist()]
     begins = [0, 0]
@@ -100,6 +100,16 @@ def sampled(chunks: Chunks, most: int) -> tuple[Tensor, Tensor]:
             kept[side].append(rows[inside[(inside >= 0) & (inside < len(rows))]])
             begins[side] += len(rows)
     return torch.cat(kept[0]), torch.cat(kept[1])
+
+
+def _check_sides(name: str, source: int, target: int) -> None:
+    if not source or not target:
+        raise UserError(
+            f"alignment {name}",
+            f"no {'unlabelled window of the target' if source else 'window of the source'} with a stream",
+            "windows of both",
+            "leave the stream out, or take another protocol",
+        )
 
 
 def power(matrix: Tensor, exponent: float, floor: float = 0.0) -> Tensor:

@@ -9,7 +9,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from affect.alignment.base import Alignment
-from affect.alignment.stream_maps import Chunks, check_size, flat, sampled
+from affect.alignment.stream_maps import Chunks, flat, sampled
 from affect.batch import StreamMap
 
 
@@ -49,19 +49,17 @@ class TCA(Alignment):
         self.components, self.penalty, self.rows = components, penalty, rows
 
     def map_stream(self, chunks: Chunks) -> StreamMap:
-        check_size("TCA", next(iter(chunks())).values)
-        source, target = sampled(chunks, self.rows)
+        source, target = sampled("TCA", chunks, self.rows)
         both = torch.cat([source, target])
-        distances = torch.cdist(both, both)
-        width = float(distances[distances > 0].median())
-        kernel = _gaussian(distances, width)
+        width = float(torch.pdist(both).median()) or 1.0
+        kernel = _gaussian(both, both, width)
         components = _components(kernel, len(source), min(self.components, both.shape[1]), self.penalty)
         found = kernel @ components
         centre, spread = found.mean(dim=0), found.std(dim=0, correction=0).clamp(min=1e-12)
 
         def mapped(values: Tensor, person: Tensor, source: Tensor) -> Tensor:
             rows = flat(values)
-            made = (_gaussian(torch.cdist(rows.double(), both), width) @ components - centre) / spread
+            made = (_gaussian(rows.double(), both, width) @ components - centre) / spread
             out = torch.zeros_like(rows)
             out[:, : made.shape[1]] = made.to(rows)
             return out.view_as(values)
@@ -69,8 +67,8 @@ class TCA(Alignment):
         return mapped
 
 
-def _gaussian(distances: Tensor, width: float) -> Tensor:
-    return torch.exp(-0.5 * (distances / width) ** 2)
+def _gaussian(a: Tensor, b: Tensor, width: float) -> Tensor:
+    return torch.exp(-0.5 * torch.cdist(a, b).square() / width**2)
 
 
 def _components(kernel: Tensor, sources: int, count: int, penalty: float) -> Tensor:
