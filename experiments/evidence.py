@@ -118,8 +118,8 @@ def _read(network: Network, data: FoldData, rows: NDArray[np.int64]) -> _Read:
     network.train(was_training)
     if not parts:
         targets, none = len(network.sizes), torch.zeros(0, dtype=torch.bool)
-        empty = (torch.zeros(0, n) for n in (network.fusion.out_dim, sum(network.sizes), targets))
-        return _Read(*empty, none, none.long(), torch.zeros(0, targets))
+        features, outputs = torch.zeros(0, network.fusion.out_dim), torch.zeros(0, sum(network.sizes))
+        return _Read(features, outputs, torch.zeros(0, targets), none, none.long(), torch.zeros(0, targets))
     return _Read(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(_Read)))
 
 

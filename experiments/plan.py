@@ -156,7 +156,8 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
         for normalisation in experiment.normalisation
         for run in _runs(tried, shared, windows, fold, seed, normalisation, output)
     ]
-    folder = output / f"{experiment.name}-{digest([run.folder.name for run in runs], 8)}"
+    by = [experiment.selection] if experiment.search else []  # the same runs, another choice among them
+    folder = output / f"{experiment.name}-{digest([*by, *(run.folder.name for run in runs)], 8)}"
     first = {(run.method, str(run.drawn)): run for run in reversed(runs)}
     for (method, _), run in first.items():
         experiment = run.experiment

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import yaml
 
 from affect.errors import UserError
 from experiments.config import Experiment, Range
-from experiments.load import put
+from experiments.load import check, put
 
 Space = Mapping[str, Sequence[Any] | Range]
 
@@ -94,7 +95,4 @@ def _with(experiment: Experiment, values: Mapping[str, Any]) -> Experiment:
     tree = experiment.model_dump()
     for key, value in values.items():
         put(tree, f"--{key}={yaml.safe_dump(value, default_flow_style=True).splitlines()[0]}")
-    try:
-        return Experiment.model_validate(tree)
-    except ValueError as error:
-        raise UserError("search", f"{dict(values)}", str(error), "correct the key or its values") from None
+    return check(tree, Path("search"))

@@ -92,9 +92,8 @@ def _choices(block: dict[str, Any]) -> list[str]:
         [row, *(f"{v[name][metric]:.3f} ({v[name]['regret']:.3f})" if name in v else "–" for name in names)]
         for row, v in found.items()
     ]
-    return ["", f"{_HEADS[metric]} of what each validator chooses (regret: how much less than the oracle's choice)"] + (
-        _aligned([["method/normalisation", *names], *cells])
-    )
+    title = f"{_HEADS[metric]} of what each validator chooses (regret: how much less than the oracle's choice)"
+    return ["", title, *_aligned([["method/normalisation", *names], *cells])]
 
 
 def _alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[str]:
@@ -109,11 +108,12 @@ def _alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[st
             + ", ".join(f"{row} {text}" for row, text in told.items())
         )
     for row, v in found.items():
-        for state, means in (("dead", "its domain head cannot learn"), ("wins", "the encoder hides nothing from it")):
+        for state, told_as in (
+            ("dead", "is dead in {} runs: its domain head cannot learn"),
+            ("wins", "wins in {} runs: the encoder hides nothing from it"),
+        ):
             if count := v.get("adversary", {}).get(state, 0):
-                lines.append(
-                    f"warning: {row}: the adversary {'is dead' if state == 'dead' else 'wins'} in {count} runs: {means}"
-                )
+                lines.append(f"warning: {row}: the adversary {told_as.format(count)}")
     return ["", *lines] if lines else []
 
 
