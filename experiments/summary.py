@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from affect.evaluation.metrics import LEVELS, Level, chance, columns_of, score
+from affect.evaluation.metrics import LEVELS, Level, chance, columns_of, metrics_of, score
 from affect.evaluation.people import Values, collect, statistics
+from affect.evaluation.statistics import holm
 from affect.evaluation.trivial import trivial, trivial_of
 from affect.reporting.table import table
 from datamodules.atomic import write_text
@@ -143,7 +144,18 @@ def _methods(plan: Plan, target: Target, groups: dict[tuple[str, str], list[Run]
             against = None if method == "source-only" else reference[normalisation, level]
             row[level] = statistics(values, against)
         rows[f"{method}/{normalisation}"] = row
+    _correct(rows, target)
     return rows
+
+
+def _correct(rows: dict[str, Any], target: Target) -> None:
+    """Write Holm's p beside each p: the family is every comparison with source-only in the table, of one metric."""
+    for level in LEVELS:
+        for metric in metrics_of(target.classes):
+            found = [row[level][metric] for row in rows.values()]
+            tests = [one["vs_source_only"] for one in found if one and one.get("vs_source_only")]
+            for test, p in zip(tests, holm([test["p"] for test in tests]), strict=True):
+                test["p_holm"] = p
 
 
 def _predictions(run: Run, target: Target) -> pd.DataFrame:

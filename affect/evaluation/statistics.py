@@ -8,6 +8,7 @@ and 26 % with 24, on either side. An interval that just excludes chance proves l
 stand-ins of strength 0 shows how little.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -73,6 +74,16 @@ def paired(method: NDArray[np.float64], reference: NDArray[np.float64], lower_is
     more, less = int((difference > 0).sum()), int((difference < 0).sum())
     helped, hurt = (less, more) if lower_is_better else (more, less)
     return Paired(interval(difference), p, helped, hurt)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values of a family of tests, adjusted so that calling any below α true is wrong in α of families at most
+    (Holm 1979, Scand. J. Statist. 6:65): the k-th smallest of m times m − k + 1, no smaller than the one before."""
+    adjusted, least = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        least = max(least, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = least
+    return adjusted
 
 
 def as_dict(value: Interval | Paired) -> dict[str, object]:

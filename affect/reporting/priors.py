@@ -39,6 +39,24 @@ def of_all(name: str, priors: Mapping[str, Any], classes: Sequence[str]) -> str:
     return f"{name}: {of_one(priors['all'], classes)}; {spread}"
 
 
+def difference(priors: Mapping[str, Any], classes: Sequence[str]) -> str | None:
+    """A caution where people's class shares differ by a tenth or more on average; None where they hardly do."""
+    if not classes or not priors["subjects"]:
+        return None
+    everybody = priors["all"]
+    apart = {
+        person: sum(abs(facts[name] - everybody[name]) for name in classes) / 2
+        for person, facts in priors["subjects"].items()
+    }
+    mean, most = sum(apart.values()) / len(apart), max(apart, key=apart.__getitem__)
+    if mean < 0.1:
+        return None
+    return (
+        f"class shares differ between people (total variation {mean:.2f} on average, {apart[most]:.2f} for {most}): "
+        "making domains alike as wholes can mix up classes; look at balanced metrics and at class-weighted alignment"
+    )
+
+
 def of_everybody(priors: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
     """A line for each person."""
     width = max(map(len, priors["subjects"]))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from affect.reporting.priors import of_one
+from affect.reporting.priors import difference, of_one
 from affect.reporting.words import counted
 
 _COLUMNS = {
@@ -57,13 +57,16 @@ def _counts(facts: dict[str, Any]) -> str:
 def _rows(block: dict[str, Any]) -> list[str]:
     first, *others = _COLUMNS[block["kind"]]
     header = ["method", "normalisation", "setting", _HEADS[first], "per trial", *(_HEADS[metric] for metric in others)]
-    header += ["Δ source-only", "p", "helped/hurt"]
+    header += ["Δ source-only", "p", "p (Holm)", "helped/hurt"]
     methods = [
         [r["method"], r["normalisation"], r["setting"], *_cells(r, first, others), *_against(r["window"][first])]
         for r in block["methods"].values()
     ]
-    trivial = [[kind, "–", "no signal", *_cells(r, first, others), "", "", ""] for kind, r in block["trivial"].items()]
-    return _aligned([header, *methods, *trivial])
+    trivial = [
+        [kind, "–", "no signal", *_cells(r, first, others), *_against(None)] for kind, r in block["trivial"].items()
+    ]
+    caution = difference(block["priors"], block["classes"])
+    return [*_aligned([header, *methods, *trivial]), *([caution] if caution else [])]
 
 
 def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
@@ -134,11 +137,12 @@ def _cells(row: dict[str, Any], first: str, others: list[str]) -> list[str]:
 def _against(statistic: dict[str, Any] | None) -> list[str]:
     comparison = (statistic or {}).get("vs_source_only")
     if comparison is None:
-        return ["", "", ""]
+        return ["", "", "", ""]
     difference = comparison["difference"]
     return [
         f"{difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]",
         f"{comparison['p']:.3f}",
+        f"{comparison['p_holm']:.3f}",
         f"{comparison['helped']}/{comparison['hurt']}",
     ]
 

@@ -10,7 +10,7 @@ from scipy.stats import wilcoxon
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, roc_auc_score
 
 from affect.evaluation.metrics import CLASSIFICATION, of_classes, pool, score
-from affect.evaluation.statistics import as_dict, interval, paired
+from affect.evaluation.statistics import as_dict, holm, interval, paired
 from affect.evaluation.trivial import trivial, trivial_of
 
 Array = NDArray[np.float64]
@@ -233,6 +233,25 @@ def test_a_difference_of_rounding_is_none() -> None:
     found = paired(method, reference)
     assert (found.helped, found.hurt) == (1, 0)
     assert found.p == 1.0
+
+
+@given(st.lists(st.floats(1e-6, 1.0), min_size=1, max_size=8))
+def test_holm_is_the_smallest_level_at_which_a_step_down_rejects(p: list[float]) -> None:
+    """By the definition: order the tests, stop at the first p above α / (those that are left)."""
+
+    def rejected(alpha: float) -> set[int]:
+        found: set[int] = set()
+        for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+            if p[i] > alpha / (len(p) - rank):
+                break
+            found.add(i)
+        return found
+
+    for i, adjusted in enumerate(holm(p)):
+        assert p[i] <= adjusted <= 1
+        assert adjusted < 1 or i not in rejected(1 - 1e-6)
+        assert adjusted == 1 or i in rejected(adjusted * (1 + 1e-9))
+        assert adjusted == 1 or i not in rejected(adjusted * (1 - 1e-6))
 
 
 def test_statistics_become_plain_data() -> None:

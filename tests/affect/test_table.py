@@ -30,7 +30,7 @@ def values(mean: float, r: float | None, **more: Any) -> dict[str, Any]:
     }
 
 
-AGAINST = {"difference": statistic(0.04), "p": 0.125, "helped": 3, "hurt": 1}
+AGAINST = {"difference": statistic(0.04), "p": 0.125, "p_holm": 0.25, "helped": 3, "hurt": 1}
 SOURCE_ONLY = {"method": "source-only", "normalisation": "source", "setting": "inductive"}
 DANN = {"method": "dann", "normalisation": "source", "setting": "transductive"}
 VALENCE = {
@@ -86,17 +86,17 @@ people train each other's models: near chance these intervals are too narrow
 """
 CLASSES_TABLE = """
 valence (low 0.44, high 0.56) · chance: balanced accuracy 0.500, AUROC 0.500
-method       normalisation  setting       balanced accuracy     per trial  accuracy  macro-F1  AUROC  Δ source-only            p      helped/hurt
-─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+method       normalisation  setting       balanced accuracy     per trial  accuracy  macro-F1  AUROC  Δ source-only            p      p (Holm)  helped/hurt
+───────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 source-only  source         inductive     0.600 [0.550, 0.650]  0.640      0.610     0.590     0.650
-dann         source         transductive  0.640 [0.590, 0.690]  0.700      0.650     0.630     –      +0.040 [-0.010, +0.090]  0.125  3/1
+dann         source         transductive  0.640 [0.590, 0.690]  0.700      0.650     0.630     –      +0.040 [-0.010, +0.090]  0.125  0.250     3/1
 majority     –              no signal     0.500 [0.450, 0.550]  0.500      0.510     0.490     0.500"""  # noqa: E501
 VALUES_TABLE = """
 arousal (mean 5.20, sd 2.04, 1.00 to 8.90; scale 1 to 9) · 15 trials, 150 windows · chance: CCC 0.000, r 0.000
-method       normalisation  setting       CCC                    per trial  r      RMSE   MAE    Δ source-only            p      helped/hurt
-────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+method       normalisation  setting       CCC                    per trial  r      RMSE   MAE    Δ source-only            p      p (Holm)  helped/hurt
+──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 source-only  source         inductive     0.300 [0.250, 0.350]   0.400      0.350  2.100  1.600
-dann         source         transductive  0.340 [0.290, 0.390]   0.420      0.400  2.100  1.600  +0.040 [-0.010, +0.090]  0.125  3/1
+dann         source         transductive  0.340 [0.290, 0.390]   0.420      0.400  2.100  1.600  +0.040 [-0.010, +0.090]  0.125  0.250     3/1
 source-mean  –              no signal     0.000 [-0.050, 0.050]  0.000      –      2.100  1.600"""  # noqa: E501
 
 
@@ -123,6 +123,13 @@ def test_what_nobody_has_is_a_dash() -> None:
     printed = table({**SUMMARY, "targets": {"arousal": {**AROUSAL, "methods": {"source-only/source": row}}}})
     (line,) = (line for line in printed.splitlines() if "inductive" in line)
     assert line.split() == ["source-only", "source", "inductive", "–", "–", "–", "2.100", "1.600"]
+
+
+def test_people_whose_class_shares_differ_are_cautioned_about() -> None:
+    shares = {"s1": {"low": 0.5, "high": 0.5}, "s2": {"low": 0.9, "high": 0.1}}
+    apart = {**VALENCE, "priors": {"all": {"low": 0.7, "high": 0.3}, "subjects": shares}}
+    assert "total variation 0.20 on average, 0.20 for s1" in table({**SUMMARY, "targets": {"valence": apart}})
+    assert "total variation" not in table(SUMMARY)
 
 
 def test_the_most_one_sided_person_is_named() -> None:
