@@ -1,5 +1,6 @@
 """Whether target labels change anything that is learned: everything is trained twice, the second time with others."""
 
+import json
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from affect.reporting.words import counted
 from datamodules.protocols import Protocol
 from experiments.audit.disjoint import target_of
 from experiments.audit.verdict import Verdict, judge
+from experiments.config import Experiment
 from experiments.execute import execute
 from experiments.plan import Plan, Run
 
@@ -23,13 +25,12 @@ _EPOCHS = 2
 def shuffled_labels(plan: Plan, protocol: Protocol) -> Verdict:
     """Replace the target's labels, in the table of trials and as the plan holds them: nothing learned may differ.
 
-    Of every method under every normalisation the first fold's first run is made twice, in at most two epochs: weights
-    must be the same to the last bit, and predictions. Labels that a calibrated fold may learn from are left alone.
+    Of every method under every normalisation the first fold's first run is made twice, in at most two epochs; of a
+    search, the first and the last setting. Weights must be the same to the last bit, predictions too, and whatever a
+    setting is chosen by. Labels that a calibrated fold may learn from are left alone.
     """
     experiment, fold = plan.experiment, plan.folds[0]
     hidden = np.setdiff1d(target_of(fold), fold.target_calibration)
-    if experiment.selection == "oracle":
-        return Verdict("labels", "exempt", "selection is oracle: chosen by target labels, as it says")
     if not len(hidden) or not plan.targets:
         return Verdict("labels", "exempt", "nobody is tested" if plan.targets else "nothing is learned from labels")
     other = other_ratings(plan.windows.trials, hidden)
@@ -42,7 +43,7 @@ def shuffled_labels(plan: Plan, protocol: Protocol) -> Verdict:
     ]
     if not _same_folds(protocol, plan.windows.trials, other):
         found.append(f"{experiment.protocol.class_path}: its folds change with ratings")
-    runs = [run for run in plan.runs if run.fold is fold and run.seed == experiment.seeds[0]]
+    runs = _first(plan)
     with TemporaryDirectory() as folder:
         for i, run in enumerate(runs):
             made = [
@@ -51,15 +52,27 @@ def shuffled_labels(plan: Plan, protocol: Protocol) -> Verdict:
             ]
             files = [name for name in made[0] if made[0][name] != made[1][name]]
             if files:
-                found.append(f"{run.method} · {run.normalisation}: {', '.join(files)} of fold {fold.name} differ")
-    said = f"{counted(len(runs), 'method')} × normalisation: the same weights and predictions whatever fold "
-    kept = f", {len(fold.target_calibration)} calibration trials apart" if len(fold.target_calibration) else ""
+                found.append(f"{run.label}: {', '.join(files)} differ")
+    said = f"{counted(len(runs), 'run')}: the same weights, predictions and scores whatever {fold.name}'s labels are"
+    if len(fold.target_calibration):
+        said += f", {len(fold.target_calibration)} calibration trials apart"
+    if experiment.selection == "oracle":
+        said += "; exempt: the oracle chooses among them by target labels, as it says"
     return judge(
         "labels",
-        f"{said}{fold.name}'s labels are{kept}",
+        said,
         found,
         "find what reads them: fit, align, normalise and choose without target labels, or name the selection oracle",
     )
+
+
+def _first(plan: Plan) -> list[Run]:
+    """What is made twice."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in plan.runs:
+        if run.fold is plan.folds[0] and run.seed == plan.experiment.seeds[0]:
+            groups.setdefault((run.method, run.normalisation), []).append(run)
+    return [run for group in groups.values() for run in ([group[0], group[-1]] if len(group) > 1 else group)]
 
 
 def other_ratings(trials: pd.DataFrame, rows: Rows) -> pd.DataFrame:
@@ -88,16 +101,7 @@ def labels(plan: Plan, trials: pd.DataFrame) -> NDArray[np.float32]:
 
 
 def _with(plan: Plan, trials: pd.DataFrame, hidden: Rows) -> Plan:
-    """The plan with the ratings of this table, trained briefly; with other ratings all hidden labels are one."""
-    experiment = plan.experiment
-    brief = {"max_epochs": min(_EPOCHS, experiment.trainer.max_epochs)}
-    quick = experiment.model_copy(
-        update={
-            "trainer": experiment.trainer.model_copy(update=brief),
-            "wandb": experiment.wandb.model_copy(update={"mode": "disabled"}),
-            "missing_streams": False,
-        }
-    )
+    """The plan with the ratings of this table; if they are others, with one label wherever labels are hidden."""
     label = labels(plan, trials)
     if trials is not plan.windows.trials:
         rows = plan.windows.table.of_trials(hidden)
@@ -106,18 +110,27 @@ def _with(plan: Plan, trials: pd.DataFrame, hidden: Rows) -> Plan:
             known = own[~np.isnan(own)]
             new = np.bincount(known.astype(np.int64), minlength=classes).argmin() if classes else known.max() + 1
             label[rows, i] = np.where(np.isnan(own), own, np.float32(new))
-    return replace(plan, experiment=quick, labels=label)
+    return replace(plan, labels=label)
 
 
 def _learned(plan: Plan, run: Run, folder: Path) -> dict[str, bytes]:
-    """Name → content of what a run leaves, but for the labels it is scored with."""
-    execute(plan, replace(run, folder=folder))
+    """Name → content of what a brief run leaves, but for labels and what is computed from them when all is over."""
+    brief = _brief(run.experiment)
+    execute(replace(plan, experiment=brief), replace(run, experiment=brief, folder=folder))
     found = {path.name: path.read_bytes() for path in sorted(folder.glob("*.safetensors"))}
     for path in sorted(folder.glob("*.parquet")):
         table = pd.read_parquet(path)
         kept = table[[name for name in table if not str(name).startswith("label_")]]
         found[path.name] = kept.to_csv(index=False).encode()
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    found["metrics.json"] = json.dumps({name: value for name, value in metrics.items() if name != "targets"}).encode()
     return found
+
+
+def _brief(experiment: Experiment) -> Experiment:
+    trainer = experiment.trainer.model_copy(update={"max_epochs": min(_EPOCHS, experiment.trainer.max_epochs)})
+    wandb = experiment.wandb.model_copy(update={"mode": "disabled"})
+    return experiment.model_copy(update={"trainer": trainer, "wandb": wandb, "missing_streams": False})
 
 
 def _same_folds(protocol: Protocol, trials: pd.DataFrame, other: pd.DataFrame) -> bool:

@@ -222,7 +222,7 @@ def test_labels_through_a_side_channel_are_found(place: Place) -> None:
     verdicts = audited(place, methods, f"--data.target.class_path={__name__}.Overheard")
     assert leaks(verdicts) == {"labels"}
     (line,) = verdicts["labels"].found
-    assert line.startswith("spy · source: ")
+    assert line.startswith("s01 · spy · source · seed 0: ")
     assert "weights.safetensors" in line
     assert "predictions.parquet" in line
 
@@ -241,7 +241,26 @@ def test_labels_that_a_data_module_hands_out_are_found(place: Place, monkeypatch
     monkeypatch.setattr(FoldData, "__init__", show)
     verdicts = audited(place)
     assert leaks(verdicts) == {"labels"}
-    assert [line.split(" · ")[0] for line in verdicts["labels"].found] == ["dann"]
+    assert [line.split(" · ")[1] for line in verdicts["labels"].found] == ["dann"]
+
+
+def test_settings_chosen_by_labels_are_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned is the same; the score that chooses among settings is not."""
+    from experiments import evidence
+
+    monkeypatch.setattr(evidence, "of_network", lambda plan, network, data: {
+        "entropy": float(np.nanmean(plan.labels[data.target_test]))})  # fmt: skip
+    verdicts = audited(place, ALONE)
+    assert leaks(verdicts) == {"labels"}
+    assert verdicts["labels"].found == ["s01 · source-only · source · seed 0: metrics.json differ"]
+
+
+def test_the_oracle_is_exempt_and_says_so(place: Place) -> None:
+    search = "--search={budget: 3, sampler: grid, space: {trainer.learning_rate: [0.01, 0.02, 0.03]}}"
+    verdicts = audited(place, ALONE, search, "--selection=oracle")
+    assert leaks(verdicts) == set()
+    assert verdicts["labels"].said.startswith("2 runs: ")
+    assert "exempt: the oracle chooses" in verdicts["labels"].said
 
 
 def test_folds_that_read_ratings_are_found(place: Place) -> None:
@@ -301,7 +320,7 @@ def audit_of(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> di
     return json.loads(written.read_text(encoding="utf-8"))
 
 
-FAST = ("quickstart", "ravdess_action_units", "deap_amigos")
+FAST = ("quickstart", "eegmat", "london_faces")
 
 
 @pytest.mark.parametrize(
