@@ -22,7 +22,7 @@ def load(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         UserError: naming the key, what was found and what is allowed.
     """
-    tree = _read(path)
+    tree = read(path)
     for override in overrides:
         put(tree, override)
     return check(tree, path)
@@ -60,7 +60,8 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> Any:
+def read(path: Path) -> Any:
+    """The tree of a YAML file whose keys are unique."""
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)  # a SafeLoader
     except OSError as error:
