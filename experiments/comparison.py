@@ -171,9 +171,9 @@ def _figure(metric: str, method: str, task: str, values: list[float]) -> Figure:
 def _of_experiments(
     runs: list[ExperimentRuns], metrics: list[str], make: bool
 ) -> tuple[list[Figure], list[str], list[str]]:
-    figures: list[Figure] = Field(default_factory=list)
-    notes: list[str] = Field(default_factory=list)
-    missing: list[str] = Field(default_factory=list)
+    figures: list[Figure] = []
+    notes: list[str] = []
+    missing: list[str] = []
     for one in runs:
         experiment = load(ROOT / one.config, one.overrides)
         task = one.task or experiment.name

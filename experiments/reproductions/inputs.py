@@ -64,7 +64,8 @@ class Sparse(Inputs):
         return np.stack([chosen @ weight for weight in learned])
 
     def descend(self, learned: Floats, pairs: Integers, label: Integers, rest: tuple[Any, ...]) -> None:
-        _sparse(self.matrix.indptr, self.matrix.indices, self.matrix.data, learned, pairs, label, *rest)
+        start, column = (places.astype(np.int32, copy=False) for places in (self.matrix.indptr, self.matrix.indices))
+        _sparse(start, column, self.matrix.data, learned, pairs, label, *rest)
 
 
 @dataclass(frozen=True)
