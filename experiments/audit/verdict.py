@@ -32,6 +32,6 @@ class Verdict:
 
 
 def judge(check: str, said: str, found: Sequence[str], remedy: str) -> Verdict:
-    """A leak if anything was found."""
+    """A leak if anything was found that contradicts what is `said`."""
     unique = list(dict.fromkeys(found))
-    return Verdict(check, "LEAK" if unique else "pass", said, unique, remedy if unique else "")
+    return Verdict(check, "LEAK", f"not so: {said}", unique, remedy) if unique else Verdict(check, "pass", said)
