@@ -58,8 +58,10 @@ def fit(
 def _fit_or_go_on(trainer: pl.Trainer, learner: Learner, data: FoldData, last: Path) -> None:
     resume = last if _whole(last) else None
     handler = signal.getsignal(signal.SIGINT)
+    # Lightning looks for something to validate after every step if it is given all data; a tenth of a small run.
+    given = {"datamodule": data} if len(data.source_val) else {"train_dataloaders": data.train_dataloader()}
     try:
-        trainer.fit(learner, data, ckpt_path=resume, weights_only=True if resume else None)
+        trainer.fit(learner, **given, ckpt_path=resume, weights_only=True if resume else None)
     except SystemExit as error:
         if type(error) is not SystemExit:
             raise  # Lightning's own, for SIGTERM

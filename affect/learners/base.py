@@ -48,6 +48,10 @@ class Learner(pl.LightningModule):
         """Parameters as AdamW takes them; everything at one rate, unless a subclass says otherwise."""
         return [{"params": list(self.parameters())}]
 
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Lightning's own looks through everything a batch might be."""
+        return batch if device.type == "cpu" else batch.to(device)
+
     def on_train_start(self) -> None:
         for row in self.curves:  # of before an interruption
             for logger in self.loggers:
@@ -57,7 +61,11 @@ class Learner(pl.LightningModule):
         self._curve = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        seed = self.seed * 1_000_003 + self.global_step
+        if self.device.type == "cpu":  # torch's own also formats a stack trace for the GPU that is not there
+            torch.default_generator.manual_seed(seed)
+        else:
+            torch.manual_seed(seed)
 
     def on_train_epoch_end(self) -> None:
         means = {f"train/{name}": torch.stack(values).float().nanmean() for name, values in self._curve.items()}
