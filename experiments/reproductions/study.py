@@ -1,7 +1,6 @@
 """A study: units of work that are each done once, kept as small JSON files, and read together as rows of a table."""
 
 import json
-import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -80,7 +79,10 @@ def finished(study: Study, output: Path) -> dict[str, dict[str, Any]]:
 
 
 def run(study: Study, output: Path, workers: int = 1) -> dict[str, dict[str, Any]]:
-    """Do what is not done, `workers` units at a time, each in a process with one thread; then all results."""
+    """Do what is not done, `workers` units at a time, each in a process of its own; then all results.
+
+    How many threads a process has is for the caller's environment to say (OMP_NUM_THREADS).
+    """
     folder = study.folder(output)
     pending = [unit for unit in study.units() if unit not in finished(study, output)]
     if pending:
@@ -92,7 +94,7 @@ def run(study: Study, output: Path, workers: int = 1) -> dict[str, dict[str, Any
                 _keep(study.compute, unit, folder)
                 bar.update()
         else:
-            with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
+            with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
                 try:
                     for future in as_completed([pool.submit(_keep, study.compute, unit, folder) for unit in pending]):
                         future.result()
@@ -105,8 +107,3 @@ def run(study: Study, output: Path, workers: int = 1) -> dict[str, dict[str, Any
 
 def _keep(compute: Callable[[str], dict[str, Any]], unit: str, folder: Path) -> None:
     write_text(folder / f"{unit}.json", json.dumps(compute(unit), ensure_ascii=False))
-
-
-def _one_thread() -> None:
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[name] = "1"

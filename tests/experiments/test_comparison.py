@@ -117,6 +117,11 @@ def test_half_a_result_is_made_again_and_the_rest_is_kept(tmp_path: Path) -> Non
     assert second.stat().st_mtime_ns == stamp
 
 
+def test_two_at_a_time_are_the_same_as_one_by_one(tmp_path: Path) -> None:
+    study = Moons(**MOONS)  # type: ignore[arg-type]
+    assert run_study(study, tmp_path / "two", workers=2) == run_study(study, tmp_path / "one")
+
+
 def test_other_seeds_share_what_is_done_and_other_arguments_do_not(tmp_path: Path) -> None:
     run_study(Moons(**MOONS), tmp_path)  # type: ignore[arg-type]
     more: dict[str, Any] = {**MOONS, "seeds": (0, 1, 2)}
