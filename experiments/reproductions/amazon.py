@@ -6,8 +6,9 @@ one of 10 from 1e-5 to 1, learning rate 1e-3 (1e-4 on mSDA), at most 200 epochs 
 Everything is chosen by reverse validation (Zhong et al. 2010): a classifier η labels the target, a second one η_r
 begins where η ended and learns from those labels, and is scored on the held-out source.
 
-The paper leaves open, and here: η is scored as trained on nine tenths of the source; the domain unit of η_r begins
-at 0; of candidates with equal scores the first counts, small layers and small λ and C first.
+The paper leaves open, and here: η is scored as trained on nine tenths of the source; η_r begins with all weights of η,
+the domain unit's too, as in the authors' code; of candidates with equal scores the first counts, small layers and small
+λ and C first.
 """
 
 from collections.abc import Iterator

@@ -46,7 +46,7 @@ def _networks(
     networks, epoch = train(Networks.untrained(len(weight), inputs, head), there, weight, weight, rate, epochs, seed)
     told, told_held = networks.predict(inputs, target), networks.predict(inputs, target_held)
     back = Task(inputs, target, source, told, target_held, told_held)
-    reverse, _ = train(networks.without_domain_unit(), back, weight, weight, rate, epochs, seed)
+    reverse, _ = train(networks, back, weight, weight, rate, epochs, seed)
     scores = {
         "source": networks.predict(inputs, source_held) == held,
         "reverse": reverse.predict(inputs, source_held) == held,

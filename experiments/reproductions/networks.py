@@ -59,12 +59,6 @@ class Networks:
         for own, new in zip(self.parts(), other.parts(), strict=True):
             own[which] = new[place]
 
-    def without_domain_unit(self) -> Networks:
-        """A copy with u = 0, d = 0, as before any training."""
-        fresh = self.take(list(range(len(self.unit))))
-        fresh.unit[:], fresh.unit_bias[:] = 0, 0
-        return fresh
-
     def hidden(self, inputs: Inputs, rows: Integers) -> Floats:
         """(N, M, H), h of M rows."""
         z = inputs.product(self.learned, rows) + self.bias[:, None]
