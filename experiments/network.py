@@ -135,7 +135,12 @@ def build_alignment(experiment: Experiment, method: str, network: Network, domai
     component, key = experiment.methods[method].alignment, f"methods.{method}.alignment"
     assert component is not None
     given = {"dim": network.fusion.out_dim, "classes": tuple(network.targets.values()), "domains": domains}
-    return build(component, Alignment, key, given)
+    alignment = build(component, Alignment, key, given)
+    try:
+        alignment.check(network)
+    except ValueError as error:
+        raise UserError(key, component.class_path, str(error), f"see {component.class_path}") from None
+    return alignment
 
 
 def build_mapping(experiment: Experiment, method: str) -> Alignment | None:
