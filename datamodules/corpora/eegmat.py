@@ -5,12 +5,14 @@ Zyma et al. 2019, Data 4(1):14, doi:10.13026/C2JQ1P. Mental workload, not emotio
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from affect.batch import Signal
 from affect.errors import UserError
@@ -33,11 +35,24 @@ class Eegmat(Corpus):
     is the padding that ends the files (about 2 s): 60 s of arithmetic remain. Rest lasts 3 min in the official
     download, so its classes are not balanced in windows.
     Group facts: age in years, sex, count_quality (good or bad at the task).
+
+    Args:
+        root: folder of the download.
+        subjects: some of the people; default all.
+        segments: equal parts each recording is cut into, a trial each, so that a person has labelled segments to give
+            (`calibration`). Parts of one recording are neighbours in time: people, not trials, must be split.
     """
 
     name = "eegmat"
     streams = ("eeg", "ecg")
     ratings: ClassVar = {"task": TASKS}
+
+    def __init__(self, root: str, subjects: Sequence[str] | None = None, segments: PositiveInt = 1) -> None:
+        super().__init__(root, subjects)
+        self.segments = segments
+
+    def settings(self) -> dict[str, Any]:
+        return {"segments": self.segments} if self.segments > 1 else {}
 
     def layout(self) -> str:
         return "SubjectNN_1.edf (rest) and SubjectNN_2.edf (arithmetic) of every person, and subject-info.csv"
@@ -68,14 +83,15 @@ class Eegmat(Corpus):
             )
         for task, path in zip(TASKS, self.files(subject), strict=False):
             signals = _read(path) if streams else {}
-            yield Trial(
-                subject=subject,
-                stimulus=task,
-                ratings={"task": task},
-                streams={name: signals[name] for name in streams if name in signals},
-                where=str(path),
-                group=people[subject],
-            )
+            for part in range(self.segments):
+                yield Trial(
+                    subject=subject,
+                    stimulus=task,
+                    ratings={"task": task},
+                    streams={name: _part(signals[name], part, self.segments) for name in streams if name in signals},
+                    where=str(path) if self.segments == 1 else f"{path}, part {part + 1} of {self.segments}",
+                    group=people[subject],
+                )
 
     def _people(self) -> dict[str, dict[str, float | str]]:
         """Subject → age, sex, count_quality, in the file's order."""
@@ -91,6 +107,12 @@ class Eegmat(Corpus):
             s: {"age": a, "sex": x, "count_quality": q}
             for s, a, x, q in zip(table["subject"], age, sex, quality, strict=True)
         }
+
+
+def _part(signal: Signal, part: int, parts: int) -> Signal:
+    """One of some equal parts."""
+    length = signal.data.shape[1] // parts
+    return replace(signal, data=signal.data[:, part * length : (part + 1) * length])
 
 
 def _read(path: Path) -> dict[str, Signal]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pydantic import PositiveInt
 
 from datamodules.corpora.eegmat import EEG_CHANNELS, Eegmat
 from datamodules.standin.folder import folder_of, write_once
@@ -40,6 +41,7 @@ class StandInEegmat(Eegmat):
         strength: size of the task's effect; at 0 rest and arithmetic are alike in distribution.
         shift: size of the differences between people; at 0 all are alike in distribution.
         seed: another seed, other people.
+        segments: as of Eegmat.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class StandInEegmat(Eegmat):
         strength: float = 1.0,
         shift: float = 1.0,
         seed: int = 0,
+        segments: PositiveInt = 1,
     ) -> None:
         self.write = partial(
             write_eegmat,
@@ -61,7 +64,7 @@ class StandInEegmat(Eegmat):
         )
         self.invented = {"version": VERSION, **self.write.keywords}
         self.folder = Path(root).expanduser()
-        super().__init__(str(folder_of(self.folder, self.name, self.invented)))
+        super().__init__(str(folder_of(self.folder, self.name, self.invented)), segments=segments)
 
     def check(self) -> None:
         """Nothing can be amiss yet: the folder is written when first asked for."""

@@ -81,6 +81,19 @@ def test_round_trip(written: Path) -> None:
     assert [f.name for f in corpus.files("Subject02")] == ["Subject02_1.edf", "Subject02_2.edf", "subject-info.csv"]
 
 
+def test_recordings_cut_into_segments_are_the_recordings(written: Path) -> None:
+    whole, cut = Eegmat(str(written)), Eegmat(str(written), segments=4)
+    segments = list(cut.trials("Subject02", ["eeg", "ecg"]))
+    assert [trial.stimulus for trial in segments] == ["rest"] * 4 + ["arithmetic"] * 4
+    assert len({trial.where for trial in segments}) == 8
+    for i, trial in enumerate(whole.trials("Subject02", ["eeg", "ecg"])):
+        for stream, recorded in trial.streams.items():
+            parts = [one.streams[stream].data for one in segments[4 * i : 4 * i + 4]]
+            assert {part.shape for part in parts} == {(len(recorded.channels), recorded.data.shape[1] // 4)}
+            np.testing.assert_array_equal(np.concatenate(parts, axis=1), recorded.data[:, : 4 * parts[0].shape[1]])
+    assert cut.settings() != whole.settings()  # another cache
+
+
 def test_reads_only_the_asked_streams(written: Path) -> None:
     corpus = Eegmat(str(written))
     assert [t.streams.keys() for t in corpus.trials("Subject00", ["ecg"])] == [{"ecg"}] * 2
