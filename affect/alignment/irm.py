@@ -16,9 +16,9 @@ class IRM(Alignment):
 
     L = L_label + weight · mean_d (∂R_d(s · f) / ∂s at s = 1)², f the outputs and s a number that multiplies them: no
     domain alone would have them larger or smaller. The derivative is written out, so one backward pass does:
-    for classes Σ_k p_k z_k − z_y of a row with logits z, for a value 2 (f − y) f. Label smoothing is not in it. The
-    square is the product of two means, over every other row each, and so unbiased, as in the paper's appendix D; it may
-    be negative in a batch.
+    for classes Σ_k p_k z_k − z_y of a row with logits z, for a value 2 (f − y) f. Label smoothing is not in it. Of few
+    rows a domain the square is too large on average, and asks for small outputs; the product of two halves' derivatives
+    is not, but has no lower bound, which small batches do not survive.
 
     Args:
         weight: of the penalty; the paper's are large, 10² … 10⁵.
@@ -49,9 +49,7 @@ class IRM(Alignment):
 
     def forward(self, batch: AlignmentInput) -> tuple[Tensor, dict[str, Tensor]]:
         rows = self.derivative(batch.logits, batch.label)
-        odd = (torch.arange(len(rows), device=rows.device) % 2)[:, None]
-        one, other = (domain_risks(rows, batch.weight * half, batch.domain, self.domains) for half in (odd, 1 - odd))
-        both = one.here * other.here
-        penalty = (one.each * other.each * both).sum() / both.sum().clamp(min=1)
+        slopes = domain_risks(rows, batch.weight, batch.domain, self.domains)
+        penalty = slopes.each.square().sum() / slopes.here.sum().clamp(min=1)
         weight = self.weight if batch.progress >= self.start else 0.0
         return weight * penalty, {"irm_penalty": penalty.detach()}

@@ -16,9 +16,9 @@ from affect.batch import StreamMap
 class TCA(Alignment):
     """Components on which source and target have the same mean, in the space of a kernel, and the windows still vary.
 
-    K is the Gaussian kernel of all sampled windows, of the median distance between them, H the centring matrix and
-    L = l lᵀ with l_i = 1/n_s for source rows and −1/n_t for target rows. The components W are the leading solutions
-    w of K H K w = λ (K L K + μ I) w (eq. 8–9 of the paper); any window x has the components Wᵀ k(x).
+    K is the Gaussian kernel of all sampled windows, exp(−‖x − x'‖² / 2s²), H the centring matrix and L = l lᵀ with
+    l_i = 1/n_s for source rows and −1/n_t for target rows. The components W are the leading solutions w of
+    K H K w = λ (K L K + μ I) w (eq. 8–9 of the paper); any window x has the components Wᵀ k(x).
 
     They are centred and scaled to variance 1, and stand in the first d places of the window's numbers; the rest is 0.
     What was a channel or a time is none any more: for encoders of features that mix all numbers.
@@ -27,6 +27,7 @@ class TCA(Alignment):
         weight: 0 or 1; there is nothing between a window and its components.
         components: d; as many as a window has numbers at most.
         penalty: μ.
+        width: s, in median distances between windows; the wider, the more components are straight lines.
         rows: sampled, evenly spaced, of source and of target; cost grows with their cube.
     """
 
@@ -41,17 +42,18 @@ class TCA(Alignment):
         weight: float = 1.0,
         components: PositiveInt = 20,
         penalty: PositiveFloat = 1.0,
+        width: PositiveFloat = 1.0,
         rows: Annotated[int, Field(ge=10, le=1000)] = 500,
     ) -> None:
         super().__init__(dim, classes, domains, weight)
         if weight not in (0, 1):
             raise ValueError(f"weight {weight}: 0 or 1, there is nothing between a window and its components")
-        self.components, self.penalty, self.rows = components, penalty, rows
+        self.components, self.penalty, self.width, self.rows = components, penalty, width, rows
 
     def map_stream(self, chunks: Chunks) -> StreamMap:
         source, target = sampled("TCA", chunks, self.rows)
         both = torch.cat([source, target])
-        width = float(torch.pdist(both).median()) or 1.0
+        width = self.width * float(torch.pdist(both).median()) or 1.0
         kernel = _gaussian(both, both, width)
         components = _components(kernel, len(source), min(self.components, both.shape[1]), self.penalty)
         found = kernel @ components

@@ -1,7 +1,6 @@
 """Domain generalisation and normalisation: equal to their equations, written down a second time."""
 
 import copy
-import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -91,8 +90,7 @@ def test_group_dro_raises_the_share_of_domains_that_lose() -> None:
 
 
 def test_irm_is_the_gradient_of_the_multiplier() -> None:
-    """The written-out derivative against one taken twice by autograd: the penalty, of every other row times the rest,
-    and its gradient."""
+    """The written-out derivative against one taken twice by autograd: the penalty, and its gradient."""
     batch = _input()
     irm = IRM(2, (3, 0), DOMAINS, weight=3.0)
     logits = batch.logits.requires_grad_()
@@ -100,16 +98,16 @@ def test_irm_is_the_gradient_of_the_multiplier() -> None:
 
     known = torch.where(batch.label.isnan(), 0.0, batch.label)
     slopes = []
-    for d, half in itertools.product((0, 1, 3), (0, 1)):
+    for d in (0, 1, 3):
         scale = torch.ones((), dtype=torch.float64, requires_grad=True)
         out, means = scale * logits, []
         each = [F.cross_entropy(out[:, :3], known[:, 0].long(), reduction="none"), (out[:, 3] - known[:, 1]) ** 2]
         for q in range(2):
-            share = batch.weight[:, q] * (batch.domain == d) * (torch.arange(len(logits)) % 2 == half)
+            share = batch.weight[:, q] * (batch.domain == d)
             if share.any():
                 means.append((share * each[q]).sum() / share.sum())
         slopes.append(torch.autograd.grad(torch.stack(means).mean(), scale, create_graph=True)[0])
-    penalty = 3.0 * torch.stack(slopes).view(3, 2).prod(dim=1).mean()
+    penalty = 3.0 * torch.stack(slopes).square().mean()
     torch.testing.assert_close(irm(batch)[0], penalty)
     torch.testing.assert_close(found, torch.autograd.grad(penalty, logits)[0])
     assert found.abs().max() > 0.01
@@ -125,7 +123,7 @@ def test_vrex_is_the_variance_of_the_risks() -> None:
 def test_penalty_begins_late(kind: type[Alignment]) -> None:
     batch = _input()
     assert float(kind(2, (3, 0), DOMAINS, start=0.6)(batch)[0]) == 0  # type: ignore[call-arg]
-    assert float(kind(2, (3, 0), DOMAINS, start=0.5)(batch)[0]) != 0  # type: ignore[call-arg]
+    assert float(kind(2, (3, 0), DOMAINS, start=0.5)(batch)[0]) > 0  # type: ignore[call-arg]
 
 
 def _batch(rows: int = 30, channels: int = 3, length: int = 8, seed: int = 0) -> Batch:
