@@ -7,11 +7,11 @@ Everything is chosen by reverse validation (Zhong et al. 2010): a classifier η 
 begins where η ended and learns from those labels, and is scored on the held-out source.
 
 The paper leaves open, and here: η is scored as trained on nine tenths of the source; η_r begins with all weights of η,
-the domain unit's too, as in the authors' code; of candidates with equal scores the first counts, small layers and small
-λ and C first.
+the domain unit's too, as in the authors' code; of candidates with equal scores, which are frequent on 200 held-out
+rows, the most regularised counts: small C, a small layer, a large λ. What the opposite rule gives is told.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import permutations
 from pathlib import Path
 from typing import Any, ClassVar
@@ -100,26 +100,39 @@ class Amazon(Study):
 
     def notes(self, found: dict[str, dict[str, Any]]) -> list[str]:
         shares = [100 * result["overlap"] for result in found.values()]
-        by_name: dict[tuple[str, str], list[float]] = {}
-        for result in found.values():
-            for method, selection, accuracy in _selected(result["candidates"]):
-                by_name.setdefault((method, selection), []).append(accuracy)
-        mean = {name: float(np.mean(values)) for name, values in by_name.items()}
+        mean, other = (_means(found.values(), most) for most in (True, False))
         regret = [
             f"{method} {mean[method, 'oracle'] - value:.3f} by {selection}"
             for (method, selection), value in mean.items()
             if selection != "oracle"
         ]
+        rule = ", ".join(f"{method} {other[method, 'reverse validation']:.4f}" for method in METHODS)
         return [
             f"regret (accuracy below the oracle's choice, mean over pairs and seeds): {', '.join(regret)}",
+            f"by reverse validation, with the least regularised of candidates with equal scores: {rule}",
             f"{min(shares):.1f} to {max(shares):.1f} % of a target's test rows equal a row of its unlabelled training"
             " set: duplicates of the published files, kept as the paper has them",
         ]
 
 
-def _selected(candidates: list[dict[str, Any]]) -> Iterator[tuple[str, str, float]]:
+def _selected(candidates: list[dict[str, Any]], most_regularised: bool = True) -> Iterator[tuple[str, str, float]]:
     """Method, selection, test accuracy of what is selected."""
+    sign = 1 if most_regularised else -1
+
+    def rank(candidate: dict[str, Any], score: str) -> tuple[float, ...]:
+        ease = (-candidate.get("cost", 0), -candidate.get("hidden", 0), candidate.get("weight", 0))
+        return float(candidate[score]), *(sign * value for value in ease)
+
     for method in METHODS:
         grid = [candidate for candidate in candidates if candidate["method"] == method]
         for selection, score in SELECTIONS.items():
-            yield method, selection, float(max(grid, key=lambda candidate: float(candidate[score]))["test"])
+            yield method, selection, float(max(grid, key=lambda candidate: rank(candidate, score))["test"])
+
+
+def _means(results: Iterable[dict[str, Any]], most_regularised: bool) -> dict[tuple[str, str], float]:
+    """Test accuracy by (method, selection), over pairs and seeds."""
+    values: dict[tuple[str, str], list[float]] = {}
+    for result in results:
+        for method, selection, accuracy in _selected(result["candidates"], most_regularised):
+            values.setdefault((method, selection), []).append(accuracy)
+    return {name: float(np.mean(found)) for name, found in values.items()}

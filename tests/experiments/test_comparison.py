@@ -117,11 +117,6 @@ def test_half_a_result_is_made_again_and_the_rest_is_kept(tmp_path: Path) -> Non
     assert second.stat().st_mtime_ns == stamp
 
 
-def test_two_at_a_time_are_the_same_as_one_by_one(tmp_path: Path) -> None:
-    study = Moons(**MOONS)  # type: ignore[arg-type]
-    assert run_study(study, tmp_path / "two", workers=2) == run_study(study, tmp_path / "one")
-
-
 def test_other_seeds_share_what_is_done_and_other_arguments_do_not(tmp_path: Path) -> None:
     run_study(Moons(**MOONS), tmp_path)  # type: ignore[arg-type]
     more: dict[str, Any] = {**MOONS, "seeds": (0, 1, 2)}
@@ -188,9 +183,13 @@ def test_an_experiment_that_is_not_run_is_missing(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.slow
 def test_moons_of_the_paper(tmp_path: Path) -> None:
-    """20 seeds on the paper's points: source-only ≤ .85, DANN ≥ .90, the domain unit towards .5."""
+    """20 seeds on the paper's points: source-only ≤ .85, DANN ≥ .90, the domain unit towards .5.
+
+    Two units at a time give what one by one gives.
+    """
     table = tables.load_table(SHIPPED[0].with_name("dann_moons.yaml"), [])
-    ours = tables.collect(table, tmp_path, True, 1)[0]
+    ours = tables.collect(table, tmp_path / "two", True, 2)[0]
+    assert ours == tables.collect(table, tmp_path / "one", True, 1)[0]
     accuracy, domain = (ours.of(metric) for metric in ("target accuracy", "domain accuracy"))
     points = "the paper's points"
     assert accuracy["NN", points].mean <= 0.85
