@@ -47,7 +47,6 @@ def in_torch(
     for part in parts:
         part.requires_grad_()
     w, b, v, c, u, d = parts
-    optimiser = torch.optim.SGD(parts, lr=rate)
     draw = np.random.default_rng(3)
     for _ in range(epochs):
         for s, t in zip(SOURCE, TARGET[draw.integers(len(TARGET), size=len(SOURCE))], strict=True):
@@ -55,9 +54,10 @@ def in_torch(
             told = reverse_gradient(h, 1.0) @ u + d
             domain = F.binary_cross_entropy_with_logits(told, torch.tensor([1.0, 0.0]), reduction="sum")
             loss = F.cross_entropy(h[:1] @ v.T + c, torch.tensor(label[[s]])) + weight * domain
-            optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
+            gradients = torch.autograd.grad(loss, parts, allow_unused=True, materialize_grads=True)
+            with torch.no_grad():
+                for part, gradient in zip(parts, gradients, strict=True):
+                    part -= rate * gradient
     return [part.detach() for part in parts]
 
 
