@@ -25,7 +25,7 @@ class TCA(Alignment):
 
     Args:
         weight: 0 or 1; there is nothing between a window and its components.
-        components: d; as many as a window has numbers at most.
+        components: d; at most as many as a window has numbers, or as there are windows to fit on.
         penalty: μ.
         width: s, in median distances between windows; the wider, the more components are straight lines.
         rows: sampled, evenly spaced, of source and of target; cost grows with their cube.
@@ -55,7 +55,7 @@ class TCA(Alignment):
         both = torch.cat([source, target])
         width = self.width * float(torch.pdist(both).median()) or 1.0
         kernel = _gaussian(both, both, width)
-        components = _components(kernel, len(source), min(self.components, both.shape[1]), self.penalty)
+        components = _components(kernel, len(source), min(self.components, both.shape[1], len(both)), self.penalty)
         found = kernel @ components
         centre, spread = found.mean(dim=0), found.std(dim=0, correction=0).clamp(min=1e-12)
 
