@@ -70,6 +70,7 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
             root,
             seconds,
             "face" in experiment.data.streams,
+            corpus.init_args.get("segments", 1),
         )
         for corpus in experiment.data.corpus
     ]
@@ -82,13 +83,15 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
         for stream, transfer in section.transfer.items()
         if transfer.weights
     ]
-    return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random]
+    one = ["--normalisation=source"] if len(experiment.methods) > 8 else []
+    return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random, *one]
 
 
-def small(corpus: str, root: Path, seconds: float, filmed: bool = False) -> dict[str, Any]:
+def small(corpus: str, root: Path, seconds: float, filmed: bool = False, segments: int = 1) -> dict[str, Any]:
     """The stand-in of a corpus, as a component: three people, six trials where that can be said."""
     sizes = {"subjects": 3, "actors": 3, "people": 3, "speakers": 3, "trials": 6, "repetitions": 1, "seconds": seconds}
     sizes |= {"faces": 3} if filmed else {}
+    sizes |= {"segments": segments, "seconds": segments * seconds}
     takes = inspect.signature(getattr(datamodules.standin, f"StandIn{corpus}")).parameters
     return {
         "class_path": f"datamodules.standin.StandIn{corpus}",
@@ -144,7 +147,9 @@ def check_block(block: dict[str, Any], people: int, experiment: Experiment) -> N
     assert tuple(block["trivial"]) == trivial_of(classes)
     for row in block["methods"].values():
         aligns = alignment_of(experiment, row["method"])
-        assert row["setting"] == setting(row["normalisation"], aligns.sees if aligns else "nothing")
+        sees = aligns.sees if aligns else "nothing"
+        given = experiment.protocol.init_args.get("calibration", 0)
+        assert row["setting"] == setting(row["normalisation"], sees, given)
         assert row["selection"] == experiment.selection
         for level in LEVELS:
             for metric in metrics_of(classes):
