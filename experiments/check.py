@@ -65,7 +65,7 @@ def check(experiment: Experiment) -> Experiment:
             "a corpus with a baseline before each trial",
             "use source or subject",
         )
-    if experiment.selection in NEEDS_VALIDATION and protocol.validation == 0:
+    if experiment.selection in NEEDS_VALIDATION and not protocol.holds_out:
         raise UserError(
             "selection",
             f"{experiment.selection!r} without held-out source people",
@@ -272,7 +272,7 @@ def _check_validation(experiment: Experiment, method: str) -> None:
     """Refuse a fusion that weighs streams by held-out source people where there are none."""
     fusion = experiment.methods[method].fusion or experiment.model.fusion
     protocol = build(experiment.protocol, Protocol, "protocol")
-    if fusion.init_args.get("by") == "validation" and protocol.validation == 0:
+    if fusion.init_args.get("by") == "validation" and not protocol.holds_out:
         key = f"methods.{method}.fusion.by" if experiment.methods[method].fusion else "model.fusion.by"
         raise UserError(
             key,

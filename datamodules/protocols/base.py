@@ -57,6 +57,11 @@ class Protocol(ABC):
         self.validation = validation
         self.seed = seed
 
+    @property
+    def holds_out(self) -> bool:
+        """Whether some of the source is held out to choose with."""
+        return self.validation > 0
+
     @abstractmethod
     def split(self, trials: pd.DataFrame) -> list[Fold]:
         """All folds, in a fixed order."""

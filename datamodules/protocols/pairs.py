@@ -48,6 +48,10 @@ class SubjectPairs(Protocol):
             found = f"{validation} beside sessions: the source's {test!r} trials are held out"
             raise UserError("protocol.validation", found, "0", "leave it out")
 
+    @property
+    def holds_out(self) -> bool:
+        return self.train is not None or super().holds_out
+
     def split(self, trials: pd.DataFrame) -> list[Fold]:
         subject, everything = trials["subject"].to_numpy(dtype=str), np.ones(len(trials), dtype=bool)
         known = set(subject)
