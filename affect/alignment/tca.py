@@ -85,4 +85,4 @@ def _components(kernel: Tensor, sources: int, count: int, penalty: float) -> Ten
     _, vectors = eigh(
         centred.T @ centred, np.outer(mean, mean) + penalty * np.eye(n), subset_by_index=[n - count, n - 1]
     )
-    return torch.from_numpy(np.ascontiguousarray(vectors[:, ::-1]))
+    return torch.from_numpy(vectors).flip(1)
