@@ -320,7 +320,7 @@ def audit_of(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> di
     return json.loads(written.read_text(encoding="utf-8"))
 
 
-FAST = ("quickstart", "eegmat", "london_faces")
+FAST = ("quickstart",)
 
 
 @pytest.mark.parametrize(
