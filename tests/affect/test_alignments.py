@@ -104,7 +104,7 @@ ROWS = {
     "MixStyle": Row(MixStyle, style, amplitude, {"alpha": 1.0, "probability": 1.0}),
     "MLDG": Row(MLDG, rare_person, frequent_person, {"step": 0.3}, worse=False),
     "AdaBN": Row(AdaBN, offset, rare_class, norm="batch"),
-    "domain batch norm": Row(DomainBatchNorm, offset, rare_class),
+    "domain batch norm": Row(DomainBatchNorm, offset, rare_class, worse=False),
     "CORAL": Row(CORAL, offset, confounded, changes="windows"),
     "subspace alignment": Row(SubspaceAlignment, offset, confounded, changes="windows"),
     "TCA": Row(TCA, offset, confounded, changes="windows"),
@@ -112,9 +112,9 @@ ROWS = {
     "Euclidean alignment": Row(EuclideanAlignment, gains, one_class, changes="windows"),
     "SHOT": Row(SHOT, offset, rare_class, worse=False),
     "TENT": Row(TENT, offset, rare_class, {"epochs": 5}, norm="batch"),
-    "fine-tuning": Row(CalibrationFineTuning, offset, no_shift, {"epochs": 100, "learning_rate": 0.1}, changes="heads"),
-    "fine-tuning of all": Row(CalibrationFineTuning, offset, no_shift, {"part": "all"}, changes="encoders"),
-    "prototype head": Row(PrototypeHead, offset, no_shift, {"share": 0.9}, changes="heads"),
+    "fine-tuning": Row(CalibrationFineTuning, offset, no_shift, {"epochs": 100, "learning_rate": 0.1}, False, "heads"),
+    "fine-tuning of all": Row(CalibrationFineTuning, offset, no_shift, {"part": "all"}, worse=False),
+    "prototype head": Row(PrototypeHead, offset, no_shift, {"share": 0.9}, False, "heads"),
 }
 """A row for every alignment; a second one where an argument makes another method of it."""
 
