@@ -87,7 +87,7 @@ class Row:
 
 ROWS = {
     "DANN": Row(DANN, translation, confounded),
-    "DANN, class-weighted": Row(DANN, prior_and_rotation, over_rotation, {"class_weighted": True}),
+    "DANN, class-weighted": Row(DANN, prior_and_rotation, confounded, {"class_weighted": True}),
     "CDAN": Row(CDAN, translation, confounded, {"weight": 3.0}),
     "CDAN+E": Row(CDAN, translation, confounded, {"weight": 3.0, "entropy": True}),
     "ADDA": Row(ADDA, offset, over_rotation, {"learning_rate": 3e-3}),
@@ -96,7 +96,7 @@ ROWS = {
     "JAN": Row(JAN, translation, confounded, {"weight": 3.0}),
     "Deep CORAL": Row(DeepCORAL, rotation, confounded, {"weight": 100.0}),
     "CMD": Row(CMD, translation, confounded),
-    "DeepJDOT": Row(DeepJDOT, rotation, over_rotation),
+    "DeepJDOT": Row(DeepJDOT, translation, confounded),
     "MCC": Row(MCC, rotation, over_rotation),
     "group DRO": Row(GroupDRO, rare_person, frequent_person, {"rate": 0.1}),
     "IRM": Row(IRM, rare_person, frequent_person, {"weight": 5.0}, worse=False),
