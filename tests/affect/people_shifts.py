@@ -24,16 +24,6 @@ def rare_person(rng: np.random.Generator) -> Data:
     return _agreeing(rng, (0.95, 0.2, 0.2), (448, 64, 256))
 
 
-def unequal(rng: np.random.Generator) -> Data:
-    """The clear cue is worth more in one source person than in the other, and misleads in the target."""
-    return _agreeing(rng, (0.95, 0.75, 0.1), (128, 128, 256))
-
-
-def alike(rng: np.random.Generator) -> Data:
-    """The clear cue misleads in the target, and nothing in the source tells: both people agree with it as often."""
-    return _agreeing(rng, (0.85, 0.85, 0.1), (128, 128, 256))
-
-
 def frequent_person(rng: np.random.Generator) -> Data:
     """The target is like the source person of whom there are many windows; the rare one is the odd one."""
     return _agreeing(rng, (0.95, 0.2, 0.95), (448, 64, 256))
