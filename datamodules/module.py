@@ -183,7 +183,12 @@ class FoldData(pl.LightningDataModule):
         for i in range(0, len(used), size):
             rows = used[i : i + size]
             index = torch.from_numpy(rows)
-            yield StreamRows(self._values(name, rows), self._subject[index], self._source[index], self._held_out[index])
+            values, of_source = self._values(name, rows), self._of_source(index)
+            yield StreamRows(values, self._subject[index], of_source, self._held_out[index])
+
+    def _of_source(self, index: Tensor) -> Tensor:
+        """(n,) whether windows are of a source domain; the tested person's labelled windows are not."""
+        return self._domain[index] != self.domains - 1
 
     def source(self, epoch: int) -> Iterator[Batch]:
         """Labelled windows of source-train in batches, shuffled anew in every epoch."""
@@ -236,7 +241,7 @@ class FoldData(pl.LightningDataModule):
         values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
         if name in self._maps:
             index = torch.from_numpy(rows)
-            mapped = self._maps[name](values, self._subject[index], self._source[index])
+            mapped = self._maps[name](values, self._subject[index], self._of_source(index))
             values = values.lerp(mapped, self._mapped) if self._mapped != 1 else mapped
         if not stream.complete:
             here = torch.from_numpy(stream.present[rows])

@@ -164,7 +164,14 @@ def test_labels_of_the_target_are_out_of_reach(row: Row) -> None:
     assert _same(*networks)
 
 
-@each
+# Minutes for the whole family: every row but the first by `pytest -m slow`.
+measured = pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=name, marks=() if name == "DANN" else pytest.mark.slow) for name, row in ROWS.items()],
+)
+
+
+@measured
 def test_beats_source_only_on_the_shift_made_for_it(row: Row) -> None:
     """Balanced accuracy on the target, five seeds, paired."""
     found = scores(row.kind, row.helps, norm=row.norm, **row.arguments)
@@ -173,7 +180,7 @@ def test_beats_source_only_on_the_shift_made_for_it(row: Row) -> None:
     assert (gain > 0).sum() >= 4
 
 
-@each
+@measured
 def test_fails_on_the_shift_made_against_it(row: Row) -> None:
     """And can be seen to fail."""
     found = scores(row.kind, row.fails, norm=row.norm, **row.arguments)

@@ -113,7 +113,7 @@ def _train(frozen: bool, seed: int) -> tuple[float, float]:
     encoder = nn.Sequential(nn.Linear(10, 64), nn.ReLU(), nn.Linear(64, 16))
     head, dann = nn.Linear(16, 2), DANN(16, (2,), 2, weight=0.3, between="source-target", hidden=64)
     trained = [*head.parameters(), *dann.parameters(), *([] if frozen else encoder.parameters())]
-    steps = 800
+    steps = 200 if frozen else 800
     optimizer = torch.optim.Adam(trained, lr=3e-3, betas=(0.5, 0.999))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     domain, right = [], []
@@ -138,7 +138,7 @@ def test_adversary_lives_and_is_beaten() -> None:
 
     Two players circle each other, so the beaten head's accuracy is a mean over seeds.
     """
-    frozen = [_train(frozen=True, seed=seed)[0] for seed in range(4)]
+    frozen = [_train(frozen=True, seed=seed)[0] for seed in range(2)]
     adversarial = [_train(frozen=False, seed=seed) for seed in range(4)]
     assert min(frozen) > 0.95
     assert sum(domain for domain, _ in adversarial) / 4 < 0.6
