@@ -32,7 +32,9 @@ def find(component: Component, base: Bases[T], key: str) -> type[T]:
         wanted = f"{key}.class_path"
         raise UserError(wanted, f"{component.class_path!r}: {error}", f"the path of {kind}", remedy) from None
     found = getattr(module, name, None)
-    if not (inspect.isclass(found) and issubclass(found, bases) and not inspect.isabstract(found)):
+    if not (
+        inspect.isclass(found) and issubclass(found, bases) and found not in bases and not inspect.isabstract(found)
+    ):
         package = vars(module) if module else {}
         classes = [n for n, c in package.items() if inspect.isclass(c) and issubclass(c, bases) and c not in bases]
         close = [c for c in classes if c.lower() == name.lower()] or difflib.get_close_matches(name, classes, 1)

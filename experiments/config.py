@@ -151,8 +151,7 @@ class Method(Section):
     search: Space = {}
     """Key below the method, such as alignment.weight → values to try in a search, beside those of search.space."""
     classical: Component | None = None
-    """A model of scikit-learn (affect.classical) on the features of all streams, instead of a network; of alignments
-    beside it, those that map streams."""
+    """A model of scikit-learn (affect.classical) instead of a network; beside it, alignments that map streams."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Method":
@@ -226,9 +225,7 @@ class Experiment(Section):
     missing_streams: bool = False
     """Whether networks are also tested with every subset of their streams, and with streams lost at random."""
     selection: Selection = "last"
-    """What chooses among the settings of a search, never by target labels (affect.evaluation.selection); oracle does,
-    and is called so. last: the last epoch of the one setting. source-validation also chooses the epoch, by the label
-    loss on held-out source people; all others take the last."""
+    """What chooses among the settings of a search, or the epoch (source-validation); only oracle sees target labels."""
     search: Search | None = None
     """Tries every method with several settings, among which selection chooses for each fold and seed."""
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]

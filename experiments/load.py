@@ -158,7 +158,9 @@ def _inner(annotation: Any) -> Any:
     if origin in (dict, list):
         return _Through(get_args(annotation)[-1])
     if origin is Union or str(origin) == "<class 'types.UnionType'>":
-        return _inner(next(a for a in get_args(annotation) if a is not type(None)))
+        kinds = [kind for kind in get_args(annotation) if kind is not type(None)]
+        sections = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        return _inner((sections or kinds)[0])
     return annotation
 
 
@@ -183,7 +185,7 @@ def describe_schema() -> str:
         for name, field in model.model_fields.items():
             inner = _inner(field.annotation)
             holder = isinstance(inner, _Through)
-            inner = inner.inner if isinstance(inner, _Through) else inner
+            inner = _inner(inner.inner) if isinstance(inner, _Through) else inner
             key = f"{prefix}{name}"
             is_section = isinstance(inner, type) and issubclass(inner, BaseModel)
             default = "" if field.is_required() or is_section else f" [{field.default}]"

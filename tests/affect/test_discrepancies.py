@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import ot
 import pytest
+import sklearn
 import torch
 from numpy.typing import NDArray
 from skada.deep.losses import deepcoral_loss, mcc_loss
 from torch import Tensor
 
 from affect.alignment import CMD, DAN, JAN, MCC, Alignment, AlignmentInput, DeepCORAL, DeepJDOT
+
+sklearn.set_config(enable_metadata_routing=False)  # importing skada turns it on, for everybody
 
 ROWS, DIM, CLASSES = 18, 4, 3
 Reference = Callable[[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]], float]

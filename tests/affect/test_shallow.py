@@ -7,6 +7,7 @@ import numpy as np
 import ot
 import pytest
 import scipy.linalg
+import sklearn
 import torch
 from numpy.typing import NDArray
 from skada._mapping import CORALAdapter
@@ -16,6 +17,8 @@ from torch import Tensor
 from affect.alignment import CORAL, TCA, Alignment, EuclideanAlignment, OptimalTransport, SubspaceAlignment
 from affect.batch import StreamRows
 from affect.errors import UserError
+
+sklearn.set_config(enable_metadata_routing=False)  # importing skada turns it on, for everybody
 
 SHAPE = (3, 2)
 

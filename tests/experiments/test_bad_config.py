@@ -45,9 +45,9 @@ EEGMAT = (
         ("data.corpus.root=5", "data.corpus.root", "5", "string", "datamodules.corpora.Deap"),
         # class paths
         (
-            "methods.dann.alignment=affect.alignment.DAN",
+            "methods.dann.alignment=affect.alignment.DANNN",
             "methods.dann.alignment.class_path",
-            "'affect.alignment.DAN'",
+            "'affect.alignment.DANNN'",
             "DANN",
             "did you mean affect.alignment.DANN?",
         ),

@@ -36,7 +36,7 @@ AGAIN = "download the file again"
 STREAM = {
     **{"Amigos": "eda", "Ceap": "head", "CremaD": "audio", "Deap": "eda", "Dreamer": "ecg", "Eegmat": "ecg"},
     **{"EmoDB": "audio", "Folder": "eda", "LondonFaces": "face", "Nemo": "audio", "Ravdess": "audio"},
-    **{"StressPredict": "eda", "Wesad": "ecg"},
+    **{"StressPredict": "eda", "UciHar": "motion", "Wesad": "ecg"},
 }
 """Corpus → a stream of it that is cheap to prepare."""
 Prepare = Callable[..., "Answer"]
@@ -141,6 +141,7 @@ MAIN = {
     "Nemo": "samples/B*",
     "Ravdess": "Actor_02/03*",
     "StressPredict": "Raw_data/S03/EDA.csv",
+    "UciHar": "*.npz",
     "Wesad": "S3/S3.pkl",
 }
 

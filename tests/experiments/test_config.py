@@ -171,7 +171,7 @@ def test_source_only_cannot_be_given_an_alignment(base: Path) -> None:
         ("--trainer.max_epochs=0", "trainer.max_epochs", "0", "Passes over the source windows"),
         ("--trainer.label_smoothing=1", "trainer.label_smoothing", "1", "Share of the label"),
         ("--wandb.mode=silent", "wandb.mode", "'silent'", "offline"),
-        ("--selection=oracle", "selection", "'oracle'", "The epoch that is scored"),
+        ("--selection=best", "selection", "'best'", "What chooses among the settings"),
         ("--seeds=[-1]", "seeds.0", "-1", ""),
         ("--seeds=[]", "seeds", "[]", ""),
         ("--normalisation=person", "normalisation.0", "'person'", ""),
@@ -226,7 +226,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     ("override", "where", "help_"),
     [
         (
-            "--methods.dann.alignment=affect.alignment.DAN",
+            "--methods.dann.alignment=affect.alignment.DANNN",
             "methods.dann.alignment.class_path",
             "affect.alignment.DANN?",
         ),

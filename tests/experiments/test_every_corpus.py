@@ -97,7 +97,7 @@ REAL = {
 def test_every_open_corpus_goes_from_its_files_to_a_table(
     name: str, real_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Three real people through the config that is shipped, one epoch; its figures are test_figures' business."""
+    """Three real people through the config that is shipped, source-only, one epoch; figures: test_figures."""
     config, root = CONFIGS / f"{name}.yaml", real_data / REAL[name]
     people = build_corpora(load(config, [f"--data.corpus.root={root}"]))[0].subjects()[:3]
     code = main(
@@ -106,6 +106,7 @@ def test_every_open_corpus_goes_from_its_files_to_a_table(
             f"--data.corpus.root={root}",
             f"--data.corpus.subjects={json.dumps(people)}",
             "--protocol=datamodules.protocols.LeaveOneSubjectOut",
+            "--methods={}",
             *("--trainer.max_epochs=1", "--seeds=[0]", "--compute.workers=1", "--wandb.mode=disabled"),
             *(f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"),
         ]
