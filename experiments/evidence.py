@@ -76,7 +76,7 @@ def of_alignment(learner: Adaptive, data: FoldData, before: float | None) -> dic
     return told
 
 
-def _against_frozen(alignment: Alignment, network: Network, data: FoldData, steps: int = 100) -> float:
+def _against_frozen(alignment: Alignment, network: Network, data: FoldData, steps: int = 50) -> float:
     """Domain accuracy that an adversary reaches when the encoder no longer moves; of a copy, trained on."""
     source, target = every(data.source_train), every(data.target_unlabelled)
     size = min(len(source), len(target))

@@ -83,7 +83,7 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
         for stream, transfer in section.transfer.items()
         if transfer.weights
     ]
-    one = ["--normalisation=source"] if len(experiment.methods) > 8 else []
+    one = ["--normalisation=source"] if len(experiment.methods) > 6 else []
     return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random, *one]
 
 
