@@ -21,6 +21,7 @@ import pytest
 import soundfile
 import soxr
 import yaml
+from corpus_files import MAIN, STREAM
 from test_every_config import small
 from test_every_corpus import FEATURES, STAND_INS, WITH_FILMS
 
@@ -33,12 +34,6 @@ if TYPE_CHECKING:
     from tests.experiments.conftest import Answer, Door
 
 AGAIN = "download the file again"
-STREAM = {
-    **{"Amigos": "eda", "Ceap": "head", "CremaD": "audio", "Deap": "eda", "Dreamer": "ecg", "Eegmat": "ecg"},
-    **{"EmoDB": "audio", "Folder": "eda", "LondonFaces": "face", "Nemo": "audio", "Ravdess": "audio"},
-    **{"StressPredict": "eda", "UciHar": "motion", "Wesad": "ecg"},
-}
-"""Corpus → a stream of it that is cheap to prepare."""
 Prepare = Callable[..., "Answer"]
 Copy = Callable[[str], Path]
 
@@ -127,23 +122,6 @@ def prepared(folder: Path) -> tuple[list[bytes], str]:
 
 
 # ---- cut off, or empty
-
-MAIN = {
-    "Amigos": "Data_Preprocessed/*/*P02.mat",
-    "Ceap": "signals/P02_V3.npz",
-    "CremaD": "AudioWAV/1002*",
-    "Deap": "data_preprocessed_python/s02.dat",
-    "Dreamer": "DREAMER.mat",
-    "Eegmat": "Subject01_2.edf",
-    "EmoDB": "wav/08*",
-    "Folder": "P02/*_eeg.npy",
-    "LondonFaces": "smiling_front/002*",
-    "Nemo": "samples/B*",
-    "Ravdess": "Actor_02/03*",
-    "StressPredict": "Raw_data/S03/EDA.csv",
-    "UciHar": "*.npz",
-    "Wesad": "S3/S3.pkl",
-}
 
 
 @pytest.mark.parametrize("name", STAND_INS)
