@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,11 @@ def foreign(module: str) -> str | None:
     """Hash of the file of a module from outside the project, whose changes `code` does not see; None for our own."""
     if module.split(".")[0] in ("affect", "datamodules", "experiments"):
         return None
-    loaded = sys.modules.get(module)
-    path = Path(getattr(loaded, "__file__", None) or "")
+    try:  # whether or not it is loaded yet: workers ask earlier than the process that started them
+        found = find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    path = Path((found and found.origin) or "")
     return digest(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 
