@@ -4,13 +4,16 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
+from numpy.typing import NDArray
 from pytorch_lightning.loggers import WandbLogger
 
 from affect import __version__
@@ -28,8 +31,9 @@ from experiments.pretrain import pretrain
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
 
-    The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`,
-    `metrics.json` and, last, `done`; of a pretraining run no predictions, and each encoder with its card.
+    The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`, the same of
+    held-out source windows in `validation.parquet`, `metrics.json` and, last, `done`; of a pretraining run no
+    predictions, and each encoder with its card.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
@@ -56,8 +60,8 @@ def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> d
     if plan.experiment.methods[run.method].classical:
         data = fold_data(plan, run)
         report(run.label, run.experiment.trainer.max_epochs)
-        predictions, scores = classical.predictions(plan, run, data)
-        return _scored(plan, run, data, predictions, {"selection": scores})
+        tables, scores = classical.predictions(plan, run, data, _asked(data))
+        return _scored(plan, run, data, tables, {"selection": scores})
     if plan.experiment.pretraining:
         return pretrain(plan, run, logger, report)
     learner, data = learner_and_data(plan, run)
@@ -68,16 +72,27 @@ def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> d
         "selection": evidence.of_network(plan, learner.network, data),
         "alignment": evidence.of_alignment(learner, data, before),
     }
-    result = _scored(plan, run, data, predict.predictions(plan, run, learner, data), told)
+    tables = {name: predict.predictions(plan, run, learner, data, rows) for name, rows in _asked(data).items()}
+    result = _scored(plan, run, data, tables, told)
     if plan.experiment.missing_streams and len(learner.network.encoders) > 1:
         _keep(predict.with_streams_missing(plan, run, learner, data), run.folder / "missing_streams.parquet")
     keep_learner(learner, run.folder)
     return result
 
 
-def _scored(plan: Plan, run: Run, data: FoldData, predictions: pd.DataFrame, told: dict[str, Any]) -> dict[str, Any]:
-    """Keep predictions of the target's test windows, their scores, and what was `told` before any label was seen."""
-    _keep(predictions, run.folder / "predictions.parquet")
+def _asked(data: FoldData) -> dict[str, NDArray[np.int64]]:
+    """What is predicted: the target's test windows, and the source's that are held out if there are any."""
+    asked = {"predictions": data.target_test, "validation": data.source_val}
+    return {name: rows for name, rows in asked.items() if len(rows)}
+
+
+def _scored(
+    plan: Plan, run: Run, data: FoldData, tables: Mapping[str, pd.DataFrame], told: dict[str, Any]
+) -> dict[str, Any]:
+    """Keep what was predicted, scores on the target's test windows, and what was `told` before any label was seen."""
+    for name, made in tables.items():
+        _keep(made, run.folder / f"{name}.parquet")
+    predictions = tables["predictions"]
     result = {
         "setting": run.setting,
         **told,
