@@ -1,7 +1,6 @@
 """One run: train on the fold's source, predict its target, leave the result in the run's folder."""
 
 import json
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ import pandas as pd
 import torch
 import yaml
 from numpy.typing import NDArray
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger
 
 from affect import __version__
 from affect.evaluation.metrics import LEVELS, score
@@ -26,6 +25,7 @@ from experiments.fit import Report, fit
 from experiments.learn import fold_data, keep_learner, learner_and_data
 from experiments.plan import Plan, Run
 from experiments.pretrain import pretrain
+from experiments.tracking import log_results, tracked
 
 
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
@@ -40,22 +40,16 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
         whole = run.experiment.model_dump(mode="json")
         config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
         write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        logger = _wandb(plan, run)
-        try:
+        with tracked(plan, run) as logger:
             result = _made(plan, run, logger, report)
             if logger:
-                logger.log_metrics(_means(result))
-        finally:
-            if logger:
-                import wandb
-
-                wandb.finish()
+                log_results(logger.experiment, plan, run, result)
         for checkpoint in run.folder.glob("*.ckpt"):
             checkpoint.unlink()
         write_text(run.folder / "done", "")
 
 
-def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> dict[str, Any]:
+def _made(plan: Plan, run: Run, logger: Logger | None, report: Report) -> dict[str, Any]:
     """Do what the run's method says, and leave its results."""
     if plan.experiment.methods[run.method].classical:
         data = fold_data(plan, run)
@@ -117,45 +111,6 @@ def _source(target: Target, data: FoldData, number: int) -> dict[str, float]:
         return {"mean": data.centre[number], "sd": data.spread[number]}
     shares = data.priors[number] / data.priors[number].sum()
     return dict(zip(target.classes, shares.tolist(), strict=True))
-
-
-def _means(result: dict[str, Any]) -> dict[str, float]:
-    """Scores on windows, for W&B."""
-    return {
-        f"test/{metric}_{target}": value
-        for target, levels in result.get("targets", {}).items()
-        for metric, value in levels["window"]["mean"].items()
-        if value is not None
-    }
-
-
-def _wandb(plan: Plan, run: Run) -> WandbLogger | None:
-    """One W&B run, in the group of the experiment; None when it is disabled."""
-    settings = plan.experiment.wandb
-    if settings.mode == "disabled":
-        return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    started = wandb.init(
-        id=run.folder.name,  # a resumed run goes on under its own name
-        resume="allow",
-        project=settings.project,
-        entity=settings.entity,
-        name=run.label,
-        group=plan.folder.name,
-        job_type=run.method,
-        mode=settings.mode,
-        dir=run.folder,
-        config={
-            "run": run.spec,
-            "experiment": run.experiment.model_dump(mode="json"),
-            "setting": run.setting,
-            "method": run.method,
-        },
-        settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_save_requirements=False),
-    )
-    return WandbLogger(experiment=started)
 
 
 @cache
