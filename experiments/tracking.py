@@ -101,6 +101,8 @@ def begin(plan: "Plan", identity: str, **about: Any) -> Any:
     os.environ.setdefault("WANDB_SILENT", "true")
     folder = plan.folder.resolve() / "wandb"
     folder.mkdir(parents=True, exist_ok=True)
+    if plan.experiment.wandb.mode == "offline":
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # W&B sends telemetry even offline, at the end
     os.environ["WANDB_DATA_DIR"] = _DATA_DIR or str(folder)  # or tables lie in the home, which may be read-only
     import wandb
 

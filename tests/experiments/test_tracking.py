@@ -33,7 +33,11 @@ METHODS = (
 def nobody_called(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Who was called: by Python's sockets, which refuse all but this machine, or by W&B's own process, by a proxy."""
     import wandb
+    from wandb.analytics.opentelemetry import opentelemetry_proxy as telemetry
 
+    monkeypatch.delenv("WANDB_ERROR_REPORTING", raising=False)
+    for name in ("_singleton_telemetry_proxy", "_singleton_telemetry_recorder"):
+        monkeypatch.setattr(telemetry, name, None)  # as in a process that has not met W&B before
     called: list[str] = []
     connect = socket.socket.connect
 
@@ -68,9 +72,12 @@ def nobody_called(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def runs(place: Place) -> dict[str, tuple[Path, Tracked]]:
-    """Name of a W&B run → its folder and what is in it, once W&B's own process has written all of it and ended."""
+    """Name of a W&B run → its folder and what is in it, once this process has done with W&B as if it ended."""
     import wandb
+    from wandb.analytics.opentelemetry.opentelemetry_proxy import get_open_telemetry_proxy
 
+    if proxy := get_open_telemetry_proxy():
+        proxy.shutdown()  # sends what was gathered
     wandb.teardown()
     found = {folder: read(folder) for folder in place.output.glob("small-*/wandb/offline-run-*")}
     return {tracked.run.display_name: (folder, tracked) for folder, tracked in found.items()}
