@@ -190,6 +190,16 @@ def test_the_trap_would_have_told(nobody_called: list[str], tmp_path: Path) -> N
     assert nobody_called[2].startswith("CONNECT")
 
 
+def test_a_pretrained_encoder_is_an_artifact_with_its_card(place: Place, door: Door) -> None:
+    everyone = ("--protocol=datamodules.protocols.Everyone", "--pretraining={}", "--methods={}")
+    assert door(place.arguments("--wandb.mode=offline", *everyone)).code == 0
+    found = {tracked.run.job_type: tracked for _, tracked in runs(place).values()}
+    (run,) = (place.output / "runs").iterdir()
+    assert found["pretraining"].artifacts == {"encoder": [f"small-{run.name}-eeg"]}
+    assert found["pretraining"].files == [str(run / f"eeg.{end}") for end in ("json", "safetensors")]
+    assert set(found["summary"].artifacts) == {"split", "summary"}
+
+
 # ---- without a key
 
 
