@@ -162,7 +162,7 @@ def test_sets_are_those_of_mapies_classifier() -> None:
 def test_exchangeable_windows_are_covered_as_promised(classes: int, sharper: float) -> None:
     """Whether the model is calibrated or not."""
     found = []
-    for seed in range(40):
+    for seed in range(150):
         held_out, label = people(200, classes, 2 * seed, sharper)
         tested, theirs = people(500, classes, 2 * seed + 1, sharper)
         found.append(of_sets(theirs, prediction_sets(held_out, label, tested)))

@@ -82,7 +82,7 @@ def test_where_nobody_is_held_out_nothing_is_fitted(finished: Place) -> None:
 @pytest.mark.slow
 @pytest.mark.real
 def test_held_out_people_of_eegmat_are_not_all_covered_as_promised(tmp_path: Path, capsys: Any) -> None:
-    """As in the header of docs/uncertainty.md: about 90 % on average, and far less for some."""
+    """The table of docs/uncertainty.md, about 90 % on average and far less for some."""
     from experiments.run import main
 
     root = Path(os.environ.get("AFFECT_DATA", "data")) / "eegmat"
