@@ -84,6 +84,10 @@ def check(experiment: Experiment) -> Experiment:
         there = next(p for p in (path, *path.absolute().parents) if p.exists())
         if not there.is_dir():
             raise UserError(path, "not a folder", "a folder that may be written to", f"set --{key} to another folder")
+    if experiment.wandb.mode == "online":
+        from experiments.tracking import logged_in
+
+        experiment = logged_in(experiment)
     return _complete(experiment)
 
 

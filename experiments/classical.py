@@ -1,5 +1,7 @@
 """A run of a classical model: the features of a fold's windows → predictions, in the same folder as a network's."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import torch
@@ -20,11 +22,16 @@ from experiments.predict import table
 _AT_ONCE = 1024  # windows
 
 
-def predictions(plan: Plan, run: Run, data: FoldData) -> tuple[pd.DataFrame, Scores]:
-    """Fit one model for each target on the fold's labelled training windows, and predict its test windows.
+def predictions(
+    plan: Plan, run: Run, data: FoldData, windows: Mapping[str, NDArray[np.int64]]
+) -> tuple[dict[str, pd.DataFrame], Scores]:
+    """Fit one model for each target on the fold's labelled training windows, and predict others.
+
+    Args:
+        windows: name → those to predict.
 
     Returns:
-        the table of predictions, and every validator's score.
+        name → the table of predictions, and every validator's score.
     """
     component = run.experiment.methods[run.method].classical
     assert component is not None
@@ -34,8 +41,8 @@ def predictions(plan: Plan, run: Run, data: FoldData) -> tuple[pd.DataFrame, Sco
         data.map_streams(aligns.map_stream, aligns.weight)
     held_out, unlabelled = every(data.source_val), every(data.target_unlabelled)
     found: list[Evidence] = []
-    columns: dict[str, NDArray[np.float64]] = {}
-    tested = _features(data, data.target_test)
+    columns: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in windows}
+    asked = {name: _features(data, rows) for name, rows in windows.items()}
     for i, target in enumerate(plan.targets):
         model = build(component, Classical, key)
         rows = data.source_train
@@ -51,12 +58,14 @@ def predictions(plan: Plan, run: Run, data: FoldData) -> tuple[pd.DataFrame, Sco
                 run.seed,
                 own[known],
             )
-            made = model.predict(tested)
+            made = {name: model.predict(features).T for name, features in asked.items()}
             found.append(_evidence(model, x, data, held_out, unlabelled, i, len(target.classes)))
         except ValueError as error:
             raise UserError(key, f"{component.class_path}: {error}", "a target it can learn", "take another") from None
-        columns |= dict(zip(columns_of(target.name, target.classes), made.T, strict=True))
-    return table(plan, run.folder, data.target_test, columns), mean_scores(found)
+        for name, values in made.items():
+            columns[name] |= dict(zip(columns_of(target.name, target.classes), values, strict=True))
+    tables = {name: table(plan, run.folder, rows, columns[name]) for name, rows in windows.items()}
+    return tables, mean_scores(found)
 
 
 def _evidence(

@@ -202,9 +202,15 @@ class Compute(Section):
 
 class WandB(Section):
     mode: Literal["offline", "online", "disabled"] = "offline"
-    """offline writes beside the runs and needs no network; `wandb sync` uploads it later."""
+    """offline writes into the experiment's folder and needs no network; `wandb sync` uploads it later."""
+    without_key: Literal["error", "offline"] = "error"
+    """What online does where nobody is logged in: stop before anything is trained, or go on offline."""
+    artifacts: bool = True
+    """Whether W&B is given the weights of every run and pretrained encoders, beside splits and summary."""
     project: str = "affect"
+    """Where runs go; the experiment is a group in it."""
     entity: str | None = None
+    """User or team the project belongs to; default: who is logged in."""
 
 
 class Experiment(Section):

@@ -1,17 +1,19 @@
 """One run: train on the fold's source, predict its target, leave the result in the run's folder."""
 
 import json
-import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
-from pytorch_lightning.loggers import WandbLogger
+from numpy.typing import NDArray
+from pytorch_lightning.loggers import Logger
 
 from affect import __version__
 from affect.evaluation.metrics import LEVELS, score
@@ -23,41 +25,37 @@ from experiments.fit import Report, fit
 from experiments.learn import fold_data, keep_learner, learner_and_data
 from experiments.plan import Plan, Run
 from experiments.pretrain import pretrain
+from experiments.tracking import log_results, tracked
 
 
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
 
-    The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`,
-    `metrics.json` and, last, `done`; of a pretraining run no predictions, and each encoder with its card.
+    The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`, the same of
+    held-out source windows in `validation.parquet`, `metrics.json` and, last, `done`; of a pretraining run no
+    predictions, and each encoder with its card.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
         whole = run.experiment.model_dump(mode="json")
         config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
         write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-        logger = _wandb(plan, run)
-        try:
+        with tracked(plan, run) as logger:
             result = _made(plan, run, logger, report)
             if logger:
-                logger.log_metrics(_means(result))
-        finally:
-            if logger:
-                import wandb
-
-                wandb.finish()
+                log_results(logger.experiment, plan, run, result)
         for checkpoint in run.folder.glob("*.ckpt"):
             checkpoint.unlink()
         write_text(run.folder / "done", "")
 
 
-def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> dict[str, Any]:
+def _made(plan: Plan, run: Run, logger: Logger | None, report: Report) -> dict[str, Any]:
     """Do what the run's method says, and leave its results."""
     if plan.experiment.methods[run.method].classical:
         data = fold_data(plan, run)
         report(run.label, run.experiment.trainer.max_epochs)
-        predictions, scores = classical.predictions(plan, run, data)
-        return _scored(plan, run, data, predictions, {"selection": scores})
+        tables, scores = classical.predictions(plan, run, data, _asked(data))
+        return _scored(plan, run, data, tables, {"selection": scores})
     if plan.experiment.pretraining:
         return pretrain(plan, run, logger, report)
     learner, data = learner_and_data(plan, run)
@@ -68,16 +66,27 @@ def _made(plan: Plan, run: Run, logger: WandbLogger | None, report: Report) -> d
         "selection": evidence.of_network(plan, learner.network, data),
         "alignment": evidence.of_alignment(learner, data, before),
     }
-    result = _scored(plan, run, data, predict.predictions(plan, run, learner, data), told)
+    tables = {name: predict.predictions(plan, run, learner, data, rows) for name, rows in _asked(data).items()}
+    result = _scored(plan, run, data, tables, told)
     if plan.experiment.missing_streams and len(learner.network.encoders) > 1:
         _keep(predict.with_streams_missing(plan, run, learner, data), run.folder / "missing_streams.parquet")
     keep_learner(learner, run.folder)
     return result
 
 
-def _scored(plan: Plan, run: Run, data: FoldData, predictions: pd.DataFrame, told: dict[str, Any]) -> dict[str, Any]:
-    """Keep predictions of the target's test windows, their scores, and what was `told` before any label was seen."""
-    _keep(predictions, run.folder / "predictions.parquet")
+def _asked(data: FoldData) -> dict[str, NDArray[np.int64]]:
+    """What is predicted: the target's test windows, and the source's that are held out if there are any."""
+    asked = {"predictions": data.target_test, "validation": data.source_val}
+    return {name: rows for name, rows in asked.items() if len(rows)}
+
+
+def _scored(
+    plan: Plan, run: Run, data: FoldData, tables: Mapping[str, pd.DataFrame], told: dict[str, Any]
+) -> dict[str, Any]:
+    """Keep what was predicted, scores on the target's test windows, and what was `told` before any label was seen."""
+    for name, made in tables.items():
+        _keep(made, run.folder / f"{name}.parquet")
+    predictions = tables["predictions"]
     result = {
         "setting": run.setting,
         **told,
@@ -102,45 +111,6 @@ def _source(target: Target, data: FoldData, number: int) -> dict[str, float]:
         return {"mean": data.centre[number], "sd": data.spread[number]}
     shares = data.priors[number] / data.priors[number].sum()
     return dict(zip(target.classes, shares.tolist(), strict=True))
-
-
-def _means(result: dict[str, Any]) -> dict[str, float]:
-    """Scores on windows, for W&B."""
-    return {
-        f"test/{metric}_{target}": value
-        for target, levels in result.get("targets", {}).items()
-        for metric, value in levels["window"]["mean"].items()
-        if value is not None
-    }
-
-
-def _wandb(plan: Plan, run: Run) -> WandbLogger | None:
-    """One W&B run, in the group of the experiment; None when it is disabled."""
-    settings = plan.experiment.wandb
-    if settings.mode == "disabled":
-        return None
-    os.environ.setdefault("WANDB_SILENT", "true")
-    import wandb
-
-    started = wandb.init(
-        id=run.folder.name,  # a resumed run goes on under its own name
-        resume="allow",
-        project=settings.project,
-        entity=settings.entity,
-        name=run.label,
-        group=plan.folder.name,
-        job_type=run.method,
-        mode=settings.mode,
-        dir=run.folder,
-        config={
-            "run": run.spec,
-            "experiment": run.experiment.model_dump(mode="json"),
-            "setting": run.setting,
-            "method": run.method,
-        },
-        settings=wandb.Settings(console="off", silent=True, x_disable_stats=True, x_save_requirements=False),
-    )
-    return WandbLogger(experiment=started)
 
 
 @cache

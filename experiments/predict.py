@@ -22,8 +22,8 @@ RATES = tuple(i / 10 for i in range(10))
 _MANY = 5  # streams; of more, not every subset is tested
 
 
-def predictions(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> pd.DataFrame:
-    """A row per test window: what and whose it is, and for each target its label and what was predicted.
+def predictions(plan: Plan, run: Run, learner: Adaptive, data: FoldData, windows: NDArray[np.int64]) -> pd.DataFrame:
+    """A row for each of these windows: what and whose it is, and for each target its label and what was predicted.
 
     Columns that end in `@stream` hold what that stream's own head says; `share_stream` how much of the prediction
     comes from it, where the fusion tells.
@@ -32,7 +32,7 @@ def predictions(plan: Plan, run: Run, learner: Adaptive, data: FoldData) -> pd.D
     columns: dict[str, list[Tensor]] = {}
     rows: list[Tensor] = []
     with torch.inference_mode():
-        for batch in (batch.to(learner.device) for batch in data.predict_dataloader()):
+        for batch in (batch.to(learner.device) for batch in data.in_order(windows)):
             reading = network.read(batch)
             rows.append(batch.window)
             _add(columns, plan, network.predictions(reading.outputs))

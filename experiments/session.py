@@ -12,7 +12,10 @@ from experiments.config import Experiment
 
 def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
     """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
+    tracking = experiment.wandb.mode
     experiment = check(experiment)
+    if experiment.wandb.mode != tracking:
+        _say("nobody is logged in to W&B: goes on offline, as wandb.without_key says")
     from experiments.launch import launch, warm_up
     from experiments.plan import make
 
@@ -35,6 +38,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
         return int(leaks)
     _say(f"{len(plan.runs)} runs, {done} done → {plan.folder}")
     from experiments.summary import summarise
+    from experiments.tracking_summary import track_summary
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:
         failures = launch(plan, bar.epoch)
@@ -47,11 +51,13 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
         from experiments.pretrain import summarise_pretraining
 
         print(summarise_pretraining(plan))
+        track_summary(plan)
         _say(f"\nweights for --model.transfer.STREAM.weights: {plan.folder}")
         return 0
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
+    track_summary(plan)
     _say(f"\n{plan.folder / 'summary.json'}")
     return 0
 

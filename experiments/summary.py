@@ -19,6 +19,7 @@ from experiments.plan import Plan, Run
 from experiments.priors import priors
 from experiments.selection import budget, regret
 from experiments.streams import by_unit, grouped, missing_streams, shares, stream_heads
+from experiments.uncertainty import uncertainty
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
@@ -85,6 +86,7 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
         "selection": regret(plan, target),
         "stream_heads": stream_heads(plan, target),
         "missing_streams": missing_streams(plan, target),
+        "uncertainty": uncertainty(plan, target),
         "trivial": {
             kind: {level: statistics(_trivial(first, target, kind, level), None) for level in LEVELS}
             for kind in trivial_of(target.classes)

@@ -32,7 +32,7 @@ def table(summary: dict[str, Any]) -> str:
     ]
     for name, block in summary["targets"].items():
         lines += ["", _headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
-        lines += _choices(block)
+        lines += [*_uncertainty(block.get("uncertainty", {})), *_choices(block)]
     lines += _alignments(summary.get("alignment", {}), summary.get("search"))
     if summary["trials_left_out"]:
         lines.append(f"\n{counted(len(summary['trials_left_out']), 'trial')} left out: see summary.json")
@@ -82,6 +82,34 @@ def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
         told = ", ".join(f"{stream} {share:.2f}" for stream, share in found["mean"].items())
         lines.append(f"{row}: share of each stream: {told}")
     return ["", *lines] if lines else []
+
+
+def _uncertainty(found: dict[str, Any]) -> list[str]:
+    """How sure methods are and how rightly, where held-out source windows could teach them; nothing elsewhere."""
+    rows = found.get("methods", {})
+    if all(row["not_fitted"] for row in rows.values()):
+        return []
+    cells = [["method/normalisation", "T", "ECE", "Brier", "AURC", "coverage", "short by", "people below", "set size"]]
+    for name, row in rows.items():
+        own, sets = row["window"], row["window"].get("coverage")
+        scores, risk = [_mean(own[metric]) for metric in ("ece", "brier")], _mean(own["aurc"])
+        if sets is None:
+            cells.append([name, "not fitted", *scores, risk, "–", "–", "–", "–"])
+            continue
+        scores = [f"{before} → {_mean(own[f'{m}_scaled'])}" for before, m in zip(scores, ("ece", "brier"), strict=True)]
+        cells.append([name, f"{row['temperature']['median']:.2f}", *scores, risk])
+        cells[-1].append(f"{sets['mean']:.3f} [{sets['low']:.3f}, {sets['high']:.3f}]")
+        cells[-1].append(f"{max(0.0, found['nominal'] - sets['mean']):.3f}")
+        lowest = min(sets["subjects"].values())
+        cells[-1] += [f"{row['below']} of {sets['people']}, lowest {lowest:.3f}", _mean(own["set_size"])]
+    nominal = f"{100 * found['nominal']:g} %"
+    return [
+        "",
+        f"uncertainty on windows; T: temperature learned on held-out source; ECE ({found['bins']} bins) and Brier "
+        "before → after it",
+        *_aligned(cells),
+        f"sets promise a coverage of {nominal} to people exchangeable with the held-out source; tested people are not",
+    ]
 
 
 def _choices(block: dict[str, Any]) -> list[str]:

@@ -155,3 +155,26 @@ def test_of_values_their_spread_is_told() -> None:
         "arousal: mean 5.25, sd 1.90, 1.00 to 9.00; people's means 4.00 (s1) to 6.50 (s2), their sd 0.50 to 2.00"
     )
     assert of_everybody(priors, []) == ["s1  mean 4.00, sd 2.00, 1.00 to 8.00", "s2  mean 6.50, sd 0.50, 5.00 to 9.00"]
+
+
+UNCERTAINTY_TABLE = """
+uncertainty on windows; T: temperature learned on held-out source; ECE (15 bins) and Brier before → after it
+method/normalisation  T           ECE            Brier          AURC   coverage              short by  people below          set size
+─────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+source-only/source    2.10        0.200 → 0.100  0.250 → 0.210  0.300  0.850 [0.800, 0.900]  0.050     1 of 4, lowest 0.600  1.400
+dann/source           not fitted  0.200          0.250          0.300  –                     –         –                     –
+sets promise a coverage of 90 % to people exchangeable with the held-out source; tested people are not"""  # noqa: E501
+
+
+def test_the_table_tells_how_sure_methods_are_where_something_was_held_out() -> None:
+    alone = {"ece": statistic(0.2), "brier": statistic(0.25), "aurc": statistic(0.3)}
+    sets = {"coverage": {**statistic(0.85), "subjects": {"s1": 0.6, "s2": 0.95}}, "set_size": statistic(1.4)}
+    fitted = {**alone, "ece_scaled": statistic(0.1), "brier_scaled": statistic(0.21), **sets}
+    rows = {
+        "source-only/source": {"not_fitted": None, "temperature": {"median": 2.1}, "below": 1, "window": fitted},
+        "dann/source": {"not_fitted": "nothing held out", "temperature": None, "below": None, "window": alone},
+    }
+    block = {**VALENCE, "uncertainty": {"bins": 15, "nominal": 0.9, "methods": rows}}
+    assert table({**SUMMARY, "targets": {"valence": block}}) == HEAD + CLASSES_TABLE + "\n" + UNCERTAINTY_TABLE
+    silent = {**VALENCE, "uncertainty": {"bins": 15, "nominal": 0.9, "methods": {"dann/source": rows["dann/source"]}}}
+    assert table({**SUMMARY, "targets": {"valence": silent}}) == HEAD + CLASSES_TABLE

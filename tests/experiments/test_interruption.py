@@ -316,6 +316,7 @@ def test_two_at_once_make_every_run_once(place: Place, finished: Place, start: S
     assert place.summary() == finished.summary()
     assert place.results() == finished.results()
     assert len(place.done()) == place.runs
-    for done in place.done():
-        assert len([*done.parent.glob("wandb/offline-run-*")]) == 1  # one for each time a run was begun
-        assert not (done.parent / "failed.txt").exists()
+    (folder,) = place.output.glob("small-*")
+    for name in (*(done.parent.name for done in place.done()), folder.name):
+        assert len([*folder.glob(f"wandb/offline-run-*-{name}")]) == 1  # one for each time it was begun
+    assert not [*place.output.glob("runs/*/failed.txt")]
