@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from affect.errors import UserError
-from affect.reporting.comparison import as_csv, markdown
+from affect.reporting.formats import as_csv, markdown
 from experiments import comparison as tables
 from experiments.components import arguments
 from experiments.load import load
