@@ -163,18 +163,31 @@ def collect(
     if marks and not allow_mixed:
         expected = "results of one code version and one state of each corpus"
         raise UserError(table.title, "; ".join(marks), expected, "run them again, or allow it: --allow-mixed")
+    notes = list(table.notes)
     if invented := dict.fromkeys(name for result in results for name in result.invented):
         marks.insert(0, f"STAND-IN: invented recordings of {', '.join(invented)}; no figure is about people")
+        notes += ["Published figures are left out: they are about people."] if published else []
     figures = [figure for result in results for figure in result.figures(table.metrics)]
     regrets = [regret for result in results for regret in result.regrets()]
     names = _names(table, figures)
     return replace(
         empty,
         figures=corrected(_chosen(table, figures)),
-        facts=list(dict.fromkeys(fact for result in results for fact in result.facts())),
+        facts=_facts(results),
         regrets=[replace(one, method=name) for name, own in names.items() for one in regrets if one.method == own],
         marks=marks,
+        published=[] if invented else published,
+        notes=notes,
     ), missing
+
+
+def _facts(results: list[Result]) -> list[str]:
+    """How figures were made, the tasks of which that is the same together."""
+    tasks: dict[str, dict[str, None]] = {}
+    for result in results:
+        for task, fact in result.facts().items():
+            tasks.setdefault(fact, {})[task] = None
+    return [f"{'; '.join(names)}: {fact}" for fact, names in tasks.items()]
 
 
 def _chosen(table: Table, figures: list[Figure]) -> list[Figure]:

@@ -281,9 +281,8 @@ class Experiment(Section):
         if not self.data.target and not (self.pretraining and self.pretraining.objective):
             raise UserError("data.target", "nothing", "what is predicted (datamodules.targets)", "add it to the config")
         first = "pretraining" if self.pretraining else "source-only"
-        shared = {"classical": self.model.classical} if self.model.classical else {}
-        every = {name: method.model_copy(update=shared) for name, method in {first: Method(), **others}.items()}
-        if self.pretraining and shared:
+        every = {name: self._of_model(method) for name, method in {first: Method(), **others}.items()}
+        if self.pretraining and self.model.classical:
             raise UserError("pretraining", "of a classical model", "encoders, which can be kept", "give model.encoders")
         for name, method in every.items():
             if method.decisions and not method.classical:
@@ -292,6 +291,11 @@ class Experiment(Section):
                 )
         object.__setattr__(self, "methods", every)
         return self
+
+    def _of_model(self, method: Method) -> Method:
+        """With the experiment's own classical model, if it has one, where the method names none."""
+        own = method.classical or self.model.classical
+        return Method.model_validate({**method.model_dump(), "classical": own.model_dump()}) if own else method
 
 
 def _listed(value: Any, key: str) -> Any:

@@ -73,14 +73,14 @@ class Result:
             if metric != "regret"
         ]
 
-    def facts(self) -> list[str]:
-        """How the figures of each task were made, in one line."""
-        found, lines = self.summary, []
+    def facts(self) -> dict[str, str]:
+        """Task → how its figures were made, in one line."""
+        found, lines = self.summary, {}
         protocol = found["protocol"]["class_path"].rpartition(".")[2]
         for task, block in self.blocks.items():
             chance = ", ".join(f"{metric.replace('_', ' ')} {value:.3g}" for metric, value in block["chance"].items())
-            lines.append(
-                f"{task}: {protocol}, {found['subjects']} people, {block['trials']} trials, scored by {self.level}; "
+            lines[task] = (
+                f"{protocol}, {found['subjects']} people, {block['trials']} trials, scored by {self.level}; "
                 f"seeds {', '.join(map(str, found['seeds']))}; selection: {found['selection']}; chance: {chance}"
             )
         return lines

@@ -97,14 +97,15 @@ _TEX = {
     **{"“": "``", "”": "''", '"': "''"},
 }
 _SIGN = re.compile("|".join(map(re.escape, _TEX)))
-_WIDE = 6
-"""Columns from which a table is fitted to the line."""
+_MINUS = re.compile(r"(?<![\w-])-(?=\d)")
+_WIDE = 90
+"""Letters from which a table is fitted to the line."""
 
 
 def latex(comparison: Comparison) -> str:
     r"""A `table` for each block, for `\\input` into a document; nothing but graphicx is needed, for wide ones."""
     lines = [r"% \usepackage{graphicx}"]
-    marks = " ".join(rf"\textbf{{{_tex(mark)}}}" for mark in comparison.marks)
+    marks = " ".join(rf"\textbf{{{_tex(mark)}.}}" for mark in comparison.marks)
     for number, block in enumerate(layout(comparison)):
         above = f"{comparison.title}. {'; '.join(comparison.facts)}. " if number == 0 else ""
         caption = f"{marks} {_tex(above)}{_tex(f'{block.title} ({block.caption}).')}".strip()
@@ -123,7 +124,8 @@ def _tabular(block: Block) -> list[str]:
 
     head = row([Cell(name) for name in block.header])
     body = [r"\hline", head, r"\hline", *map(row, block.rows), r"\hline"]
-    wide = len(block.header) > _WIDE
+    texts = [block.header, *([cell.text for cell in cells] for cells in block.rows)]
+    wide = sum(max(map(len, column)) + 2 for column in zip(*texts, strict=True)) > _WIDE
     begin, end = (r"\resizebox{\linewidth}{!}{%", "}") if wide else ("", "")
     columns = "l" * len(block.header)
     return [line for line in (begin, rf"\begin{{tabular}}{{{columns}}}", *body, r"\end{tabular}" + end) if line]
@@ -131,6 +133,7 @@ def _tabular(block: Block) -> list[str]:
 
 def _tex(text: str) -> str:
     """Escaped; a sign that LaTeX's own fonts lack is left to the document's encoding."""
+    text = _MINUS.sub("−", text)
     return _SIGN.sub(lambda found: _TEX[found[0]], text)
 
 
