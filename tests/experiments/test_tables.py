@@ -122,6 +122,21 @@ def test_a_study_has_no_stand_in(capsys: pytest.CaptureFixture[str]) -> None:
     assert "a table of experiments" in err
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("--metrics=[speed]", "one of balanced_accuracy, accuracy"),
+        ("--experiments.0.target=fear", "one of valence, arousal"),
+    ],
+)
+def test_what_results_do_not_hold_is_told(
+    stored: Path, capsys: pytest.CaptureFixture[str], change: str, told: str
+) -> None:
+    code, _, err = ask(capsys, str(stored / "table.yaml"), change, "--published=[]")
+    assert code == 2
+    assert told in err
+
+
 def test_html_escapes_and_stands_alone(stored: Path) -> None:
     table = tables.load_table(stored / "table.yaml", ["--title=<b>"])
     page = html(tables.collect(table, stored, False, 1)[0])
@@ -150,7 +165,13 @@ def tiny(table: Table, place: Path) -> list[str]:
     return [f"--stand_in={json.dumps(places)}"]
 
 
-LONG = {"adatime_har", "eegain_loso", "libeer_deap", "ravdess_streams"}  # whose configs test_every_config runs
+LONG = {
+    "adatime_har",
+    "amigos_2018",
+    "eegain_loso",
+    "libeer_deap",
+    "ravdess_streams",
+}  # whose configs test_every_config runs
 
 
 @pytest.mark.parametrize(
