@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from affect.errors import UserError
-from affect.reporting.formats import as_csv, markdown
+from affect.reporting.formats import markdown
 from experiments import comparison as tables
 from experiments.components import arguments
 from experiments.load import load

@@ -165,7 +165,8 @@ def tiny(table: Table, place: Path) -> list[str]:
     return [f"--stand_in={json.dumps(places)}"]
 
 
-LONG = {
+LONG = {"adatime_har", "amigos_2018", "eegain_loso", "libeer_deap", "ravdess_streams"}
+"""Tables in slow tests; test_every_config runs their configs all the same."""
     "adatime_har",
     "amigos_2018",
     "eegain_loso",
