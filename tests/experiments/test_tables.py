@@ -167,12 +167,6 @@ def tiny(table: Table, place: Path) -> list[str]:
 
 LONG = {"adatime_har", "amigos_2018", "eegain_loso", "libeer_deap", "ravdess_streams"}
 """Tables in slow tests; test_every_config runs their configs all the same."""
-    "adatime_har",
-    "amigos_2018",
-    "eegain_loso",
-    "libeer_deap",
-    "ravdess_streams",
-}  # whose configs test_every_config runs
 
 
 @pytest.mark.parametrize(
