@@ -96,6 +96,7 @@ class Cache:
         quality: one row per stream and trial that is not as it should be: subject, stream, where, missing, dead,
             clipped, problem.
         folders: where everything lies.
+        contents: corpus → hash of its files that say which trials there are, with which ratings.
     """
 
     trials: pd.DataFrame
@@ -105,6 +106,7 @@ class Cache:
     dropped: list[str] = field(default_factory=list)
     quality: pd.DataFrame = field(default_factory=pd.DataFrame)
     folders: tuple[Path, ...] = ()
+    contents: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ def assemble(
     fingerprint = digest([read, lies, vars(window), left_out, bad_trials == "absent", scale], 16)
     table = _table(kept, parts, scale)
     folders = tuple(part.stores.trials.folder.parent for part in parts)
-    return Cache(table, streams, window, fingerprint, dropped, quality, folders)
+    contents = {part.corpus.name: digest([[q, part.content[q][""]] for q in part.people]) for part in parts}
+    return Cache(table, streams, window, fingerprint, dropped, quality, folders, contents)
 
 
 def _each(parts: Sequence[Part], stream: str) -> list[StreamStore]:

@@ -48,7 +48,7 @@ def check(experiment: Experiment) -> Experiment:
         raise UserError("data.corpus", f"{names}", "each corpus once", "remove the repeated ones")
     if experiment.domain == "corpus" and len(corpora) < 2:
         raise UserError("domain", "'corpus' with one corpus", "two corpora or more in data.corpus", "use subject")
-    if set(data.streams) != set(experiment.model.encoders):
+    if experiment.model.encoders and set(data.streams) != set(experiment.model.encoders):
         raise UserError(
             "model.encoders",
             f"encoders for {sorted(experiment.model.encoders)}",
@@ -102,6 +102,8 @@ def _check_streams(experiment: Experiment) -> None:
         named["pretraining.augmentations"] = (experiment.pretraining.augmentations, own)
     for name, method in experiment.methods.items():
         named[f"methods.{name}.streams"] = (method.streams or [], own)
+        grouped = [stream for group in method.decisions or [] for stream in group]
+        named[f"methods.{name}.decisions"] = (grouped, method.streams or own)
         named[f"methods.{name}.transfer"] = (method.transfer, method.streams or own)
     for key, (streams, allowed) in named.items():
         if strange := [stream for stream in streams if stream not in allowed]:
@@ -187,6 +189,8 @@ def _complete(experiment: Experiment) -> Experiment:
             data["streams"][name]["steps"][i]["init_args"] = arguments(step, (Step, VideoStep), f"{key}.steps.{i}")
         if stream.features:
             data["streams"][name]["features"]["init_args"] = arguments(stream.features, Features, f"{key}.features")
+        if not experiment.model.encoders:
+            continue
         component, where = experiment.model.encoders[name], f"model.encoders.{name}"
         model["encoders"][name]["init_args"] = arguments(component, Encoder, where, GIVEN["encoder"])
         gives = "features" if stream.features else "samples"
@@ -198,6 +202,8 @@ def _complete(experiment: Experiment) -> Experiment:
                 f"an encoder that reads {gives}, or a stream that gives {reads}",
                 f"{'take out' if gives == 'features' else 'add'} {key}.features, or change the encoder",
             )
+    if experiment.model.classical:
+        model["classical"]["init_args"] = arguments(experiment.model.classical, Classical, "model.classical")
     model["fusion"]["init_args"] = arguments(experiment.model.fusion, Fusion, "model.fusion", GIVEN["fusion"])
     _complete_transfer(model["transfer"], experiment.model.transfer, "model.transfer")
     _complete_chains(model["augmentations"], experiment.model.augmentations, "model.augmentations")

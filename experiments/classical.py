@@ -1,6 +1,7 @@
 """A run of a classical model: the features of a fold's windows → predictions, in the same folder as a network's."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,26 +15,47 @@ from affect.evaluation.probe import every
 from affect.evaluation.selection import Evidence
 from datamodules.module import FoldData
 from experiments.components import build
+from experiments.config import Component
 from experiments.evidence import Scores, mean_scores
-from experiments.network import build_mapping
+from experiments.network import build_mapping, streams_of
 from experiments.plan import Plan, Run
 from experiments.predict import table
 
 _AT_ONCE = 1024  # windows
 
 
+class _Committee:
+    """A model for each group of streams, of which each sees its own features; their predictions are averaged.
+
+    Args:
+        groups: of columns of the features, one alone for a single model of all.
+    """
+
+    def __init__(self, component: Component, key: str, groups: Sequence[NDArray[np.int64]]) -> None:
+        self._models = [(build(component, Classical, key), columns) for columns in groups]
+
+    def fit(self, x: NDArray[np.float32], *rest: Any) -> None:
+        for model, columns in self._models:
+            model.fit(x[:, columns], *rest)
+
+    def predict(self, x: NDArray[np.float32]) -> NDArray[np.float64]:
+        mean: NDArray[np.float64] = np.mean([model.predict(x[:, columns]) for model, columns in self._models], axis=0)
+        return mean
+
+
 def predictions(
     plan: Plan, run: Run, data: FoldData, windows: Mapping[str, NDArray[np.int64]]
-) -> tuple[dict[str, pd.DataFrame], Scores]:
+) -> tuple[dict[str, pd.DataFrame], Scores | None]:
     """Fit one model for each target on the fold's labelled training windows, and predict others.
 
     Args:
         windows: name → those to predict.
 
     Returns:
-        name → the table of predictions, and every validator's score.
+        name → the table of predictions, and in a search every validator's score.
     """
-    component = run.experiment.methods[run.method].classical
+    method = run.experiment.methods[run.method]
+    component = method.classical
     assert component is not None
     key = f"methods.{run.method}.classical"
     aligns = build_mapping(run.experiment, run.method)
@@ -43,13 +65,18 @@ def predictions(
     found: list[Evidence] = []
     columns: dict[str, dict[str, NDArray[np.float64]]] = {name: {} for name in windows}
     asked = {name: _features(data, rows) for name, rows in windows.items()}
+    streams = streams_of(run.experiment, run.method)
+    sizes = [len(shape.channels) * shape.length for shape in (plan.windows.shapes[name] for name in streams)]
+    belongs = np.repeat(streams, sizes)
+    groups = [np.flatnonzero(np.isin(belongs, group)) for group in method.decisions or [streams]]
+    seen = _features(data, data.source_train)
     for i, target in enumerate(plan.targets):
-        model = build(component, Classical, key)
+        model = _Committee(component, key, groups)
         rows = data.source_train
         label, weight, own = (values[rows] for values in data.labels_of(i))
         known = ~np.isnan(label)
         try:
-            x = _features(data, rows[known])
+            x = seen[known]
             model.fit(
                 x,
                 label[known].astype(np.float64),
@@ -59,17 +86,18 @@ def predictions(
                 own[known],
             )
             made = {name: model.predict(features).T for name, features in asked.items()}
-            found.append(_evidence(model, x, data, held_out, unlabelled, i, len(target.classes)))
+            if run.experiment.search:
+                found.append(_evidence(model, x, data, held_out, unlabelled, i, len(target.classes)))
         except ValueError as error:
             raise UserError(key, f"{component.class_path}: {error}", "a target it can learn", "take another") from None
         for name, values in made.items():
             columns[name] |= dict(zip(columns_of(target.name, target.classes), values, strict=True))
     tables = {name: table(plan, run.folder, rows, columns[name]) for name, rows in windows.items()}
-    return tables, mean_scores(found)
+    return tables, mean_scores(found) if run.experiment.search else None
 
 
 def _evidence(
-    model: Classical,
+    model: _Committee,
     x: NDArray[np.float32],
     data: FoldData,
     held_out: NDArray[np.int64],

@@ -96,8 +96,10 @@ class Transfer(Section):
 
 
 class Model(Section):
-    encoders: Annotated[dict[str, Component], Field(min_length=1)]
+    encoders: dict[str, Component] = {}
     """Stream name → encoder (affect.encoders), one for each stream of data.streams."""
+    classical: Component | None = None
+    """Instead of encoders: a model of scikit-learn (affect.classical), of source-only and of every other method."""
     fusion: Component = Component(class_path="affect.fusion.Concatenation")
     """How embeddings become one (affect.fusion)."""
     transfer: dict[str, Transfer] = {}
@@ -108,6 +110,13 @@ class Model(Section):
     """Chance that a stream is hidden from a window in training, one always left: for streams that may be missing."""
     augmentations: dict[str, list[Component]] = {}
     """Stream name → what its windows go through in training (affect.augmentation)."""
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "Model":
+        if bool(self.encoders) == bool(self.classical):
+            found = "encoders and a classical model" if self.classical else "nothing"
+            raise UserError("model", found, "encoders, or a classical model", "give one of them")
+        return self
 
 
 class Range(Section):
@@ -152,6 +161,8 @@ class Method(Section):
     """Key below the method, such as alignment.weight → values to try in a search, beside those of search.space."""
     classical: Component | None = None
     """A model of scikit-learn (affect.classical) instead of a network; beside it, alignments that map streams."""
+    decisions: Annotated[list[Annotated[list[str], Field(min_length=1)]], Field(min_length=2)] | None = None
+    """Groups of streams: a classical model of each, whose predictions are averaged."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "Method":
@@ -252,7 +263,8 @@ class Experiment(Section):
         own = {"source-only", "pretraining"}  # the latter in a config that was written down
         others = {name: method for name, method in self.methods.items() if name not in own}
         for name in sorted(own & set(self.methods)):
-            if changed := [key for key in Method.model_fields if getattr(self.methods[name], key)]:
+            own_model = {"classical"} if self.methods[name].classical == self.model.classical else set()
+            if changed := [k for k in Method.model_fields if getattr(self.methods[name], k) and k not in own_model]:
                 raise UserError(
                     f"methods.{name}",
                     ", ".join(changed),
@@ -275,8 +287,21 @@ class Experiment(Section):
         if not self.data.target and not (self.pretraining and self.pretraining.objective):
             raise UserError("data.target", "nothing", "what is predicted (datamodules.targets)", "add it to the config")
         first = "pretraining" if self.pretraining else "source-only"
-        object.__setattr__(self, "methods", {first: Method(), **others})
+        every = {name: self._of_model(method) for name, method in {first: Method(), **others}.items()}
+        if self.pretraining and self.model.classical:
+            raise UserError("pretraining", "of a classical model", "encoders, which can be kept", "give model.encoders")
+        for name, method in every.items():
+            if method.decisions and not method.classical:
+                raise UserError(
+                    f"methods.{name}.decisions", "of a network", "a classical model", "use affect.fusion.Decision"
+                )
+        object.__setattr__(self, "methods", every)
         return self
+
+    def _of_model(self, method: Method) -> Method:
+        """With the experiment's own classical model, if it has one, where the method names none."""
+        own = method.classical or self.model.classical
+        return Method.model_validate({**method.model_dump(), "classical": own.model_dump()}) if own else method
 
 
 def _listed(value: Any, key: str) -> Any:

@@ -27,6 +27,8 @@ from experiments.plan import Plan, Run
 from experiments.pretrain import pretrain
 from experiments.tracking import log_results, tracked
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # of the short runs, writing this took a quarter
+
 
 def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -> None:
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
@@ -39,7 +41,7 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
     with disk_space(run.folder):
         whole = run.experiment.model_dump(mode="json")
         config = {"run": run.spec, "experiment": whole, "provenance": _provenance()}
-        write_text(run.folder / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
+        write_text(run.folder / "config.yaml", yaml.dump(config, Dumper=_DUMPER, sort_keys=False, allow_unicode=True))
         with tracked(plan, run) as logger:
             result = _made(plan, run, logger, report)
             if logger:

@@ -1,7 +1,7 @@
 """The plan of an experiment: folds × seeds × methods × normalisations, each run in a folder named by its hash."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,7 @@ class Plan:
     Args:
         labels: (n_windows, Q) number of the class or value of every window for each target, NaN where unknown.
         folder: of the experiment's summary.
+        contents: corpus → hash of its trials and ratings, however they are prepared.
     """
 
     experiment: Experiment
@@ -104,6 +105,7 @@ class Plan:
     runs: list[Run]
     folder: Path
     dropped: list[str]
+    contents: Mapping[str, str]
 
     @property
     def classes(self) -> list[int]:
@@ -173,7 +175,7 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
                 network = build_network(experiment, method, windows.shapes, targets, run.weights).network
                 check_alignment(experiment, method, network, folds, windows)
                 build_augmentations(experiment.model.augmentations, "model.augmentations", windows.shapes)
-    return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped)
+    return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped, cache.contents)
 
 
 def people_of(windows: WindowSet, rows: NDArray[np.int64]) -> list[str]:

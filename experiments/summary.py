@@ -13,6 +13,7 @@ from affect.evaluation.statistics import holm
 from affect.evaluation.trivial import trivial, trivial_of
 from affect.reporting.table import table
 from datamodules.atomic import write_text
+from datamodules.fingerprint import digest
 from datamodules.targets import Target
 from experiments.data import build_corpora
 from experiments.plan import Plan, Run
@@ -40,7 +41,9 @@ def summarise(plan: Plan) -> dict[str, Any]:
             for corpus in experiment.data.corpus
         ],
         "scale": experiment.data.scale,
+        "code": digest(plan.runs[0].spec["code"]),
         "data_fingerprint": plan.runs[0].spec["data"],
+        "contents": dict(plan.contents),
         "protocol": experiment.protocol.model_dump(),
         "selection": experiment.selection,
         "unit": plan.folds[0].unit,
@@ -88,8 +91,8 @@ def _block(plan: Plan, number: int, target: Target) -> dict[str, Any]:
         "missing_streams": missing_streams(plan, target),
         "uncertainty": uncertainty(plan, target),
         "trivial": {
-            kind: {level: statistics(_trivial(first, target, kind, level), None) for level in LEVELS}
-            for kind in trivial_of(target.classes)
+            kind: {level: statistics(values, None) for level, values in levels.items()}
+            for kind, levels in _trivial(first, target).items()
         },
     }
 
@@ -167,10 +170,17 @@ def _predictions(run: Run, target: Target) -> pd.DataFrame:
     return by_unit(run, predictions[predictions[f"label_{target.name}"].notna()])
 
 
-def _trivial(runs: list[Run], target: Target, kind: str, level: Level) -> Values:
-    """Of one run for each fold: what a predictor that looks at no signal gets on the same windows."""
-    guessed = []
+def _trivial(runs: list[Run], target: Target) -> dict[str, dict[Level, Values]]:
+    """Of one run for each fold: what predictors that look at no signal get on the same windows."""
+    kinds = trivial_of(target.classes)
+    guessed: dict[tuple[str, Level], list[pd.DataFrame]] = {(kind, level): [] for kind in kinds for level in LEVELS}
     for run in runs:
         source = json.loads((run.folder / "metrics.json").read_text())["source"][target.name]
-        guessed.append(trivial(kind, _predictions(run, target), target.name, target.classes, source, level))
-    return collect([score(pd.concat(guessed), target.name, target.classes, level)["subjects"]])
+        predictions = _predictions(run, target)
+        for (kind, level), frames in guessed.items():
+            frames.append(trivial(kind, predictions, target.name, target.classes, source, level))
+
+    def scored(kind: str, level: Level) -> Values:
+        return collect([score(pd.concat(guessed[kind, level]), target.name, target.classes, level)["subjects"]])
+
+    return {kind: {level: scored(kind, level) for level in LEVELS} for kind in kinds}

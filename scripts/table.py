@@ -1,14 +1,17 @@
 """Print a table of experiments/tables: our figures beside published ones.
 
-uv run python scripts/table.py experiments/tables/dann_moons.yaml [--run] [--format md|csv] [--any.key=VALUE …]
+uv run python scripts/table.py experiments/tables/ravdess_streams.yaml [--run] [--format latex] [--any.key=VALUE …]
 
 --run             do what is missing first; what is done is not done again
---format          md (default) or csv, a line for each figure
+--format          md (default), latex, html (a fragment for any page), or csv, a line for each figure
+--stand-in        on invented people in the layout of its corpora, marked so
+--allow-mixed     results of different code or data in one table, marked so
 --output FOLDER   of the results of studies; default runs/reproductions
---workers N       units of a study at a time, each in a process with one thread; default: one for each core
+--workers N       runs, or units of a study, at a time, each in a process with one thread; default: one for each core
 --any.key=VALUE   changes one leaf of the table, as for experiments/run.py: --study.seeds=[0]
 
-Without --run the table shows what is there. The exit code is 1 where something is missing.
+Without --run the table shows what is there. The exit code is 1 where something is missing. Corpora whose root is
+`data/…` are looked for in the folder that AFFECT_DATA names, if it does.
 """
 
 import argparse
@@ -22,10 +25,8 @@ for threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(threads, "1")
 
 from affect.errors import UserError  # noqa: E402
-from affect.reporting.comparison import as_csv, markdown  # noqa: E402
+from affect.reporting.formats import FORMATS  # noqa: E402
 from experiments.load import pairs  # noqa: E402
-
-FORMATS = {"md": markdown, "csv": as_csv}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
     parser.add_argument("table", type=Path)
     parser.add_argument("--run", action="store_true")
+    parser.add_argument("--stand-in", action="store_true")
+    parser.add_argument("--allow-mixed", action="store_true")
     parser.add_argument("--format", choices=FORMATS, default="md")
     parser.add_argument("--output", type=Path, default=Path("runs/reproductions"))
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -42,7 +45,9 @@ def main(arguments: Sequence[str]) -> int:
         from experiments.comparison import collect, load_table
 
         table = load_table(settings.table, pairs(overrides))
-        comparison, missing = collect(table, settings.output, settings.run, max(1, settings.workers))
+        comparison, missing = collect(
+            table, settings.output, settings.run, max(1, settings.workers), settings.stand_in, settings.allow_mixed
+        )
         if comparison.figures:
             print(FORMATS[settings.format](comparison))
         for what in missing:

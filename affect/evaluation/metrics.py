@@ -6,7 +6,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 Level = Literal["window", "trial"]
 LEVELS: tuple[Level, ...] = ("window", "trial")
@@ -61,6 +61,8 @@ def score(predictions: pd.DataFrame, target: str, classes: Sequence[str], level:
 def pool(predictions: pd.DataFrame, target: str, classes: Sequence[str]) -> pd.DataFrame:
     """One row per trial: the mean of its windows' predictions; of labels that change in it, the mean or the mode."""
     columns, label = columns_of(target, classes), f"label_{target}"
+    if not predictions.duplicated(["subject", "trial"]).any():
+        return predictions[["subject", "trial", label, *columns]].astype({label: float})
     votes = {f"vote {i}": predictions[label] == i for i in range(len(classes))}
     kept = predictions[["subject", "trial", label, *columns]].astype({label: float}).assign(**votes)
     pooled = kept.groupby(["subject", "trial"], sort=False, as_index=False).mean()
@@ -87,9 +89,18 @@ def of_classes(label: NDArray[np.int64], probability: NDArray[np.float64]) -> di
     return {
         "balanced_accuracy": float(np.mean(recalls)),
         "accuracy": float((predicted == label).mean()),
-        "macro_f1": float(f1_score(label, predicted, average="macro", zero_division=0)),
+        "macro_f1": _macro_f1(label, predicted),
         "auroc": float(np.mean(areas)) if areas else None,
     }
+
+
+def _macro_f1(label: NDArray[np.int64], predicted: NDArray[np.int64]) -> float:
+    """As sklearn's, which checks its arguments for longer than it counts."""
+    f1 = []
+    for c in np.union1d(label, predicted):
+        is_label, is_predicted = label == c, predicted == c
+        f1.append(2 * (is_label & is_predicted).sum() / (is_label.sum() + is_predicted.sum()))
+    return float(np.mean(f1))
 
 
 def of_values(label: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float | None]:

@@ -1,16 +1,43 @@
-"""Our figures beside published ones, as markdown or as tidy csv."""
+"""Our figures beside published ones: what a table holds, and how it is laid out, whatever it is printed as."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
+from affect.evaluation.metrics import LOWER_IS_BETTER
 from affect.reporting.words import counted
 
 MEAN = "mean"
-_CSV = ("table", "metric", "task", "method", "mean", "sd", "low", "high", "n", "over", "published", "difference")
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Against:
+    """A figure against source-only under the same normalisation, person by person.
+
+    Args:
+        difference, low, high: method − source-only, mean over people and its 95 % interval.
+        p: two-sided Wilcoxon signed-rank test over people.
+        p_holm: the same after Holm, over all comparisons of this metric in the table.
+        effect: matched-pairs rank-biserial correlation, 1 where everybody was helped.
+        helped, hurt: people.
+    """
+
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    effect: float
+    helped: int
+    hurt: int
+
+    @property
+    def better(self) -> bool:
+        """Whether the method is better than source-only, and the test holds after Holm."""
+        return self.p_holm < LEVEL and self.effect > 0
 
 
 @dataclass(frozen=True)
@@ -24,8 +51,11 @@ class Figure:
         mean: over `n`.
         n: how many seeds, people or folds.
         over: what is counted by `n`.
-        sd: standard deviation over `n`, where that is what is known of the spread.
-        interval: 95 %, where that is.
+        sd: standard deviation over `n`; over people, of each one's mean over seeds.
+        interval: 95 %, where that is known.
+        setting: what the method saw of the target.
+        against: source-only, where the method is another.
+        trivial: whether it is of a predictor that looks at no signal.
     """
 
     method: str
@@ -36,13 +66,15 @@ class Figure:
     over: str
     sd: float | None = None
     interval: tuple[float, float] | None = None
+    setting: str = ""
+    against: Against | None = None
+    trivial: bool = False
 
     @property
     def text(self) -> str:
-        """`0.763 ± 0.005`, or `0.763 [0.751, 0.774]`."""
-        if self.interval:
-            return f"{self.mean:.3f} [{self.interval[0]:.3f}, {self.interval[1]:.3f}]"
-        return f"{self.mean:.3f}" + (f" ± {self.sd:.3f}" if self.sd is not None else "")
+        """`0.763 ± 0.005`, `0.763 [0.751, 0.774]`, or both."""
+        spread = f" ± {self.sd:.3f}" if self.sd is not None else ""
+        return f"{self.mean:.3f}{spread}" + (f" {_between(*self.interval)}" if self.interval else "")
 
 
 @dataclass(frozen=True)
@@ -61,12 +93,27 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Regret:
+    """What the choice of one validator gets in a search, and how much less that is than the oracle's choice."""
+
+    method: str
+    task: str
+    metric: str
+    validator: str
+    value: float
+    regret: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """What a table shows.
 
     Args:
         figures: in the order of methods, then tasks.
         beats: (method, other): the table counts on how many tasks the first is better.
+        facts: lines above the table: protocol, selection, people and seeds, chance.
+        regrets: of every validator, where something was searched.
+        marks: what nobody may overlook: stand-ins, figures of different code or data.
         notes: lines under the table.
     """
 
@@ -74,6 +121,9 @@ class Comparison:
     figures: Sequence[Figure]
     published: Sequence[Published] = ()
     beats: Sequence[tuple[str, str]] = ()
+    facts: Sequence[str] = ()
+    regrets: Sequence[Regret] = ()
+    marks: Sequence[str] = ()
     notes: Sequence[str] = field(default_factory=list)
 
     def of(self, metric: str) -> dict[tuple[str, str], Figure]:
@@ -87,74 +137,133 @@ class Comparison:
                 found = {**one.values, **found}
         return found
 
+    def best(self, metric: str) -> set[tuple[str, str]]:
+        """(method, task) in bold: the best of its task, trivial predictors included, and better than source-only
+        after Holm. Where the best is not, nothing is."""
+        ours, chosen = self.of(metric), set()
+        sign = -1 if metric in LOWER_IS_BETTER else 1
+        for task in {task for _, task in ours}:
+            first = max((f for f in ours.values() if f.task == task), key=lambda figure: sign * figure.mean)
+            if first.against and first.against.better:
+                chosen.add((first.method, task))
+        return chosen
 
-def markdown(comparison: Comparison) -> str:
-    """A block for each metric; published figures in brackets where there are several tasks, else in a column."""
-    lines = [f"# {comparison.title}"]
+
+class Cell(NamedTuple):
+    """Of a block."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of the table: a caption, a header and rows, and lines under them."""
+
+    title: str
+    caption: str
+    header: list[str]
+    rows: list[list[Cell]]
+    lines: list[str] = field(default_factory=list)
+
+
+def layout(comparison: Comparison) -> list[Block]:
+    """For each metric the figures, and how they differ from source-only; then what each validator costs."""
+    blocks = []
     for metric in dict.fromkeys(figure.metric for figure in comparison.figures):
         ours, told = comparison.of(metric), comparison.told(metric)
         methods, tasks = (list(dict.fromkeys(key[i] for key in ours)) for i in (0, 1))
-        block = _many(ours, told, methods, tasks) if len(tasks) > 1 else _one(ours, told, methods, tasks[0])
-        lines += ["", f"**{metric}** ({_spread(list(ours.values()), bool(told))})", "", *_piped(block)]
-        lines += _summary(comparison, ours, told, methods, tasks)
-    if comparison.published:
-        lines += ["", "Published:", *(f"- {one.source}: {one.protocol}" for one in comparison.published)]
-    if comparison.notes:
-        lines += ["", "Notes:", *(f"- {note}" for note in comparison.notes)]
-    return "\n".join(lines)
+        by_task = len(tasks) > max(1, len(methods))
+        header, rows = _tasks_down(comparison, metric) if by_task else _methods_down(comparison, metric)
+        lines = _distances(comparison, metric, methods, tasks)
+        blocks.append(Block(metric, _caption(list(ours.values()), bool(told) and by_task), header, rows, lines))
+        blocks += _tests(metric, list(ours.values()))
+    return blocks + _regrets(comparison.regrets)
 
 
-def as_csv(comparison: Comparison) -> str:
-    """A line for each figure: title, metric, task, method, ours and what is known of its spread, published, source."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*_CSV, "source"])
-    for f in comparison.figures:
-        told, source = comparison.told(f.metric).get((f.method, f.task)), ""
-        for one in comparison.published:
-            if one.metric == f.metric and (f.method, f.task) in one.values:
-                source = source or one.source
-        low, high = f.interval or (None, None)
-        row = [comparison.title, f.metric, f.task, f.method, f.mean, f.sd, low, high, f.n, f.over, told]
-        writer.writerow([*row, None if told is None else f.mean - told, source])
-    return out.getvalue()
+def _tasks_down(comparison: Comparison, metric: str) -> tuple[list[str], list[list[Cell]]]:
+    """Many tasks: a row each, published figures in brackets."""
+    ours, told, bold = comparison.of(metric), comparison.told(metric), comparison.best(metric)
+    methods, tasks = (list(dict.fromkeys(key[i] for key in ours)) for i in (0, 1))
 
-
-def _many(
-    ours: dict[tuple[str, str], Figure], told: dict[tuple[str, str], float], methods: list[str], tasks: list[str]
-) -> list[list[str]]:
-    def cell(key: tuple[str, str]) -> str:
+    def cell(key: tuple[str, str]) -> Cell:
         text = ours[key].text if key in ours else "–"
-        return f"{text} ({told[key]:.3f})" if key in told else text
+        return Cell(f"{text} ({told[key]:.3f})" if key in told else text, key in bold)
 
-    return [["task", *methods], *([task, *(cell((method, task)) for method in methods)] for task in tasks)]
-
-
-def _one(
-    ours: dict[tuple[str, str], Figure], told: dict[tuple[str, str], float], methods: list[str], task: str
-) -> list[list[str]]:
-    rows = [["method", task, "published", "difference"]]
-    for method in methods:
-        figure, known = ours[method, task], told.get((method, task))
-        beside = ["–", "–"] if known is None else [f"{known:.3f}", f"{figure.mean - known:+.3f}"]
-        rows.append([method, figure.text, *beside])
-    return rows
+    return ["task", *methods], [[Cell(task), *(cell((method, task)) for method in methods)] for task in tasks]
 
 
-def _summary(
-    comparison: Comparison,
-    ours: dict[tuple[str, str], Figure],
-    told: dict[tuple[str, str], float],
-    methods: list[str],
-    tasks: list[str],
-) -> list[str]:
+def _methods_down(comparison: Comparison, metric: str) -> tuple[list[str], list[list[Cell]]]:
+    """Few tasks: columns, with the published figure beside ours."""
+    ours, told, bold = comparison.of(metric), comparison.told(metric), comparison.best(metric)
+    methods, tasks = (list(dict.fromkeys(key[i] for key in ours)) for i in (0, 1))
+    beside = {task: [one for one in told if one[1] == task and one in ours] for task in tasks}
+    settings = {m: "; ".join(dict.fromkeys(f.setting for f in ours.values() if f.method == m)) for m in methods}
+    header, rows = ["method"], [[Cell(method)] for method in methods]
+    if any(settings.values()):
+        header.append("setting")
+        rows = [[*row, Cell(setting)] for row, setting in zip(rows, settings.values(), strict=True)]
+    for task in tasks:
+        header.append(task)
+        header += ["published", "difference"] if beside[task] else []
+        for row, method in zip(rows, methods, strict=True):
+            key = (method, task)
+            row.append(Cell(ours[key].text, key in bold) if key in ours else Cell("–"))
+            if key in beside[task]:
+                row += [Cell(f"{told[key]:.3f}"), Cell(f"{ours[key].mean - told[key]:+.3f}")]
+            elif beside[task]:
+                row += [Cell("–"), Cell("–")]
+    return header, rows
+
+
+def _tests(metric: str, figures: list[Figure]) -> list[Block]:
+    """How methods differ from source-only under the same normalisation."""
+    compared = [figure for figure in figures if figure.against]
+    if not compared:
+        return []
+    header = ["method", "task", "difference", "p", "p (Holm)", "effect", "helped/hurt", "n"]
+    rows = []
+    for figure in compared:
+        assert figure.against
+        a = figure.against
+        difference = f"{a.difference:+.3f} {_between(a.low, a.high, '+')}"
+        texts = [figure.method, figure.task, difference, _p(a.p), _p(a.p_holm), f"{a.effect:+.2f}"]
+        rows.append([Cell(text, a.better) for text in [*texts, f"{a.helped}/{a.hurt}", f"{figure.n}"]])
+    caption = (
+        f"difference [95 % interval] over {compared[0].over}; p: paired Wilcoxon; Holm over the {len(compared)} "
+        f"comparisons of {metric} in this table; effect: matched-pairs rank-biserial correlation; bold: better, and "
+        f"p (Holm) < {LEVEL:g}"
+    )
+    return [Block(f"{metric}: against source-only under the same normalisation", caption, header, rows)]
+
+
+def _regrets(regrets: Sequence[Regret]) -> list[Block]:
+    blocks = []
+    for task, metric in dict.fromkeys((one.task, one.metric) for one in regrets):
+        own = {(r.method, r.validator): r for r in regrets if (r.task, r.metric) == (task, metric)}
+        methods, validators = (list(dict.fromkeys(key[i] for key in own)) for i in (0, 1))
+        rows = [
+            [
+                Cell(m),
+                *(
+                    Cell(f"{own[m, v].value:.3f} ({own[m, v].regret:.3f})" if (m, v) in own else "–")
+                    for v in validators
+                ),
+            ]
+            for m in methods
+        ]
+        caption = "mean over folds and seeds (regret: how much less than the oracle, who knows the target's labels)"
+        blocks.append(Block(f"{task}: {metric} of what each validator chooses", caption, ["method", *validators], rows))
+    return blocks
+
+
+def _distances(comparison: Comparison, metric: str, methods: list[str], tasks: list[str]) -> list[str]:
     """How far from the published figures, and who beats whom on how many tasks."""
-    lines = []
+    ours, told, lines = comparison.of(metric), comparison.told(metric), []
     single = [task for task in tasks if task != MEAN]
     for method in methods:
-        apart = [
-            abs(ours[method, t].mean - told[method, t]) for t in single if (method, t) in told and (method, t) in ours
-        ]
+        keys = [(method, task) for task in single if (method, task) in told and (method, task) in ours]
+        apart = [abs(ours[key].mean - told[key]) for key in keys]
         if len(apart) > 1:
             lines.append(f"{method}: mean |difference| to published {np.mean(apart):.4f}, largest {max(apart):.3f}")
     for method, other in comparison.beats:
@@ -167,18 +276,23 @@ def _summary(
                 f"{method} better than {other} on {won} of {counted(len(both), 'task')}"
                 + (f" (published: {published} of {len(there)})" if there else "")
             )
-    return ["", *(f"{line}  " for line in lines)] if lines else []
+    return lines
 
 
-def _spread(figures: list[Figure], published: bool) -> str:
-    counts = sorted({figure.n for figure in figures})
+def _caption(figures: list[Figure], in_brackets: bool) -> str:
+    counts, over = sorted({figure.n for figure in figures}), figures[0].over
     number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    kind = "[95 % interval]" if figures[0].interval else "± standard deviation"
-    beside = "; in brackets: published" if published and len({figure.task for figure in figures}) > 1 else ""
-    return f"mean {kind} over {number} {figures[0].over}{beside}"
+    spread = " ± standard deviation" if any(f.sd is not None for f in figures) else ""
+    spread += " [95 % interval]" if figures[0].interval else ""
+    nested = "" if over == "seeds" or not spread else ", seeds averaged first"
+    compared = any(figure.against for figure in figures)
+    bold = "; bold: the best, and better than source-only after Holm" if compared else ""
+    return f"mean{spread} over {number} {over}{nested}{'; in brackets: published' if in_brackets else ''}{bold}"
 
 
-def _piped(rows: list[list[str]]) -> list[str]:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) + " |" for row in rows]
-    return [lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]]
+def _between(low: float, high: float, sign: str = "") -> str:
+    return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

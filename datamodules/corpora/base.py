@@ -1,5 +1,6 @@
 """The contract of a corpus: a dataset in its official layout on disk, read trial by trial."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,11 +52,17 @@ class CorpusFacts:
     ratings: Mapping[str, Scale]
 
 
+def placed(root: str) -> Path:
+    """The folder `root`; of one in `data/`, the environment may say where `data` is: AFFECT_DATA."""
+    path, data = Path(root).expanduser(), os.environ.get("AFFECT_DATA")
+    return Path(data).expanduser().joinpath(*path.parts[1:]) if data and path.parts[:1] == ("data",) else path
+
+
 class Corpus(ABC):
     """A dataset in its official layout. To add one: subclass this in one file and write its stand-in.
 
     Args:
-        root: folder of the official download.
+        root: folder of the official download; `data/…` is looked for in the folder that AFFECT_DATA names, if it does.
         subjects: read these only; default all found. Naming them also says that gaps are meant.
     """
 
@@ -66,7 +73,7 @@ class Corpus(ABC):
     baseline_seconds: ClassVar[float] = 0.0
 
     def __init__(self, root: str, subjects: Sequence[str] | None = None) -> None:
-        self.root = Path(root).expanduser()
+        self.root = placed(root)
         self.chosen = None if subjects is None else list(subjects)
 
     def ensure(self) -> None:
@@ -80,7 +87,7 @@ class Corpus(ABC):
                 self.root,
                 "no such folder" if not self.root.exists() else "not a folder",
                 f"the folder of the official {self.name} download",
-                "set --data.corpus.root to it",
+                "set --data.corpus.root to it, or AFFECT_DATA to the folder that holds it",
             )
 
     def subjects(self) -> list[str]:

@@ -13,7 +13,7 @@ from datamodules.fingerprint import digest
 
 def folder_of(root: Path, name: str, settings: Mapping[str, object]) -> Path:
     """Where the stand-in of corpus `name` with these settings lives: `root/<name>-<hash of the settings>`."""
-    return root / f"{name}-{digest(dict(settings))}"
+    return root.absolute() / f"{name}-{digest(dict(settings))}"
 
 
 def write_once(root: Path, name: str, settings: Mapping[str, object], write: Callable[[Path], None]) -> Path:

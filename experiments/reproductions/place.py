@@ -1,9 +1,9 @@
 """Where openly licensed data lies."""
 
-import os
 from pathlib import Path
 
 from affect.errors import UserError
+from datamodules.corpora.base import placed
 
 
 def open_data(name: str, root: str | None = None) -> Path:
@@ -12,7 +12,7 @@ def open_data(name: str, root: str | None = None) -> Path:
     Raises:
         UserError: it is not there.
     """
-    folder = Path(root or Path(os.environ.get("AFFECT_DATA", "data")) / name).expanduser()
+    folder = placed(root or f"data/{name}")
     if not folder.is_dir():
         raise UserError(folder, "no folder", f"the files of {name}", "set AFFECT_DATA to the folder that holds it")
     return folder

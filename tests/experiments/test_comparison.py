@@ -2,15 +2,13 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from affect.errors import UserError
-from affect.reporting.comparison import as_csv, markdown
+from affect.reporting.formats import markdown
 from experiments import comparison as tables
 from experiments.components import arguments
 from experiments.load import load
@@ -149,29 +147,6 @@ def test_distance_to_the_paper_and_wins_are_counted() -> None:
     assert "DANN: mean |difference| to published 0.0100, largest 0.020" in text
     assert "DANN better than NN on 2 of 3 tasks (published: 2 of 3)" in text
     assert "| mean | 0.700 (0.710) | 0.633 (0.677) |" in text
-
-
-def test_rows_of_experiments_come_from_their_summary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Means with intervals over people, setting and selection told; an unknown metric is refused."""
-    score = {"mean": 0.7, "low": 0.6, "high": 0.8, "subjects": {"s1": 0.65, "s2": 0.75}}
-    row = {"setting": "transductive", "window": {"macro_f1": score}}
-    block = {"methods": {"dann/subject": row}}
-    summary = {"targets": {"valence": block}, "unit": "person", "selection": "last", "seeds": [0]}
-    monkeypatch.setattr(tables, "_summary", lambda experiment, make: json.loads(json.dumps(summary)))
-    table = tables.Table(
-        title="t",
-        experiments=[tables.ExperimentRuns(config="experiments/configs/quickstart.yaml")],
-        metrics=["macro_f1"],
-        methods={"DANN": "dann/subject"},
-    )
-    found, missing = tables.collect(table, Path("nowhere"), False, 1)
-    assert missing == []
-    assert "0.700 [0.600, 0.800]" in markdown(found)
-    assert "over 2 people" in markdown(found)
-    assert "transductive" in markdown(found)
-    assert "macro_f1,quickstart,DANN,0.7,,0.6,0.8,2,people" in as_csv(found)
-    with pytest.raises(UserError, match="macro_f1"):
-        tables.collect(table.model_copy(update={"metrics": ["auroc"]}), Path("nowhere"), False, 1)
 
 
 def test_an_experiment_that_is_not_run_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,14 +1,13 @@
 """Every YAML that is shipped says how it is run, fits the schema, runs, and says all the law wants said."""
 
-import inspect
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from small_stand_in import small
 
-import datamodules.standin
 from affect.evaluation.metrics import CLASSIFICATION, LEVELS, metrics_of
 from affect.evaluation.trivial import trivial_of
 from affect.preprocessing.normalisation import setting
@@ -63,7 +62,8 @@ def test_a_config_says_how_it_is_run(path: Path) -> None:
 def tiny(experiment: Experiment, root: Path) -> list[str]:
     """The overrides that put three invented people where each corpus was."""
     window = experiment.data.window
-    seconds = 1.0 if window.short == "repeat" else max(4.0, 2 * window.seconds)
+    each = experiment.protocol.init_args.get("parts", 1) is None  # every trial of a person, a window each, left out
+    seconds = 1.0 if window.short == "repeat" else max(4.0, (1 if each else 2) * window.seconds)
     corpora = [
         small(
             corpus.class_path.rpartition(".")[2].removeprefix("StandIn"),
@@ -71,10 +71,11 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
             seconds,
             "face" in experiment.data.streams,
             corpus.init_args.get("segments", 1),
+            16 if each else 6,  # of six, one class may be gone with the one that is left out
         )
         for corpus in experiment.data.corpus
     ]
-    fewer = {"groups": 3, "source_people": 1, "pairs": [[1, 2], [3, 2], [1, 3]]}
+    fewer = {"parts": 2, "groups": 3, "source_people": 1, "pairs": [[1, 2], [3, 2], [1, 3]]}
     protocol = [f"--protocol.{key}={value}" for key, value in fewer.items() if key in experiment.protocol.init_args]
     sections = {"model": experiment.model} | {f"methods.{name}": method for name, method in experiment.methods.items()}
     random = [  # what an earlier experiment would have left is not there
@@ -85,18 +86,6 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
     ]
     one = ["--normalisation=source"] if len(experiment.methods) > 6 else []
     return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random, *one]
-
-
-def small(corpus: str, root: Path, seconds: float, filmed: bool = False, segments: int = 1) -> dict[str, Any]:
-    """The stand-in of a corpus, as a component: three people, six trials where that can be said."""
-    sizes = {"subjects": 3, "actors": 3, "people": 3, "speakers": 3, "trials": 6, "repetitions": 1, "seconds": seconds}
-    sizes |= {"faces": 3} if filmed else {}
-    sizes |= {"segments": segments, "seconds": segments * seconds}
-    takes = inspect.signature(getattr(datamodules.standin, f"StandIn{corpus}")).parameters
-    return {
-        "class_path": f"datamodules.standin.StandIn{corpus}",
-        "init_args": {"root": str(root), **{name: size for name, size in sizes.items() if name in takes}},
-    }
 
 
 @every_config

@@ -186,9 +186,31 @@ def test_calibration_trials_are_the_tested_persons_and_grow(trials: pd.DataFrame
         assert len(two.target_test) == 3
 
 
+def test_a_classical_model_of_the_experiment_and_decisions_of_groups(run: Any, tmp_path: Path) -> None:
+    """It is source-only's and every method's; decisions are averaged, of models that each see their own streams."""
+    tree = config(
+        tmp_path,
+        protocol={"class_path": "datamodules.protocols.WithinSubject", "init_args": {"parts": None}},
+        methods={"eeg": {"streams": ["eeg"]}, "eda": {"streams": ["eda"]}, "both": {"decisions": [["eeg"], ["eda"]]}},
+    )
+    tree["data"]["corpus"]["init_args"] |= {"subjects": 2, "trials": 6}
+    tree["model"] = {"classical": "affect.classical.LogisticRegression"}
+    code, said, summary = run(tree)
+    assert code == 0, said
+    assert summary["folds"] == 12
+    assert list(summary["targets"]["arousal"]["methods"]) == [f"{m}/subject" for m in ("source-only", *tree["methods"])]
+    assert not list((tmp_path / "runs").rglob("weights.safetensors"))
+    eeg, eda, both = (predictions(tmp_path, name)["p_arousal_high"].to_numpy() for name in ("eeg", "eda", "both"))
+    np.testing.assert_allclose(both, (eeg + eda) / 2)
+
+
 @pytest.mark.parametrize(
     ("override", "told"),
     [
+        ("--model={}", "encoders, or a classical model"),
+        ("--model.classical=affect.classical.SVM", "encoders and a classical model"),
+        ("--methods.m.decisions=[[eeg], [eda]]", "use affect.fusion.Decision"),
+        ("--methods.m={classical: affect.classical.SVM, decisions: [[eeg], [ecg]]}", "methods.m.decisions"),
         ("--methods.m.streams=[ecg]", "methods.m.streams"),
         ("--methods.m.transfer.ecg.mode=affect.transfer.Frozen", "methods.m.transfer"),
         ("--model.transfer.eeg.mode=affect.transfer.Frosen", "did you mean affect.transfer.Frozen"),
