@@ -1,0 +1,107 @@
+"""One self-contained HTML file: text, tables and figures, with nothing to load from anywhere."""
+
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+from affect.reporting.style import Figure, encoded
+
+_HEAVY = 250_000  # bytes of a vector figure; beyond, pixels are smaller
+
+
+@dataclass(frozen=True)
+class Text:
+    """Paragraphs."""
+
+    lines: Sequence[str]
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Code:
+    """As it is typed; `folded` behind its title."""
+
+    text: str
+    folded: str = ""
+    kind: str = "code"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Name and value, one below the other."""
+
+    rows: Sequence[tuple[str, str]]
+    kind: str = "facts"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells; a wide one scrolls in its own box. Numbers of rows in `muted` are set in grey, those in `strong` bold."""
+
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    muted: Sequence[int] = ()
+    strong: Sequence[int] = ()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as a data URI.
+
+    Args:
+        alt: what it shows, for who cannot see it.
+        caption: what to look for.
+    """
+
+    source: str
+    alt: str
+    caption: str
+    kind: str = "picture"
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """HTML made by somebody who escapes what they put into it."""
+
+    html: str
+    kind: str = "fragment"
+
+
+Block: TypeAlias = Text | Code | Facts | Table | Picture | Fragment
+
+
+@dataclass(frozen=True)
+class Section:
+    title: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """What is rendered; sections without blocks are left out."""
+
+    title: str
+    lead: Sequence[str]
+    sections: Sequence[Section] = field(default_factory=list)
+
+
+def picture(figure: Figure, alt: str, caption: str) -> Picture:
+    """A figure to put on a page: vectors, unless they are heavier than pixels."""
+    vectors = encoded(figure, "svg")
+    form, data = ("svg+xml", vectors) if len(vectors) < _HEAVY else ("png", encoded(figure, "png"))
+    return Picture(f"data:image/{form};base64,{b64encode(data).decode()}", alt, caption)
+
+
+def render(page: Page) -> str:
+    """The HTML. Everything but a Fragment is escaped."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    here = FileSystemLoader(Path(__file__).parent)
+    environment = Environment(
+        loader=here, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    return environment.get_template("page.html").render(page=page)
