@@ -21,6 +21,7 @@ from affect.reporting.figures import (
     valence_arousal,
 )
 from affect.reporting.style import Figure
+from affect.reporting.words import counted
 from experiments.report.folder import ExperimentFolder
 
 _PANELS, _LINES = 12, 7  # methods that one figure has room for
@@ -132,7 +133,7 @@ def confidence(folder: ExperimentFolder, target: str, block: dict[str, Any]) -> 
         caption = "Below the diagonal a model is too sure of itself. Gap: expected calibration error, ten bins of equal "
         drawn = reliability.draw(f"{title}: is it right as often as it says?", len(names), told)
         yield Shown(f"{target}-{norm}-reliability", f"{caption}width, no temperature fitted.{more}", drawn)
-        drawn = risk_coverage.draw(f"{title}: errors left when the least sure windows are not answered", told)
+        drawn = risk_coverage.draw(f"{title}: what silence on unsure windows is worth", told)
         caption = "A confidence that knows something falls to the left. Area: mean error over all coverages."
         yield Shown(f"{target}-{norm}-risk", caption + more, drawn)
 
@@ -181,12 +182,12 @@ def curves(folder: ExperimentFolder) -> Iterator[Shown]:
         found = {row: folder.curves(row) for row in rows}
         several = {row.partition("/")[0]: training.mean_curves(each) for row, each in found.items() if each}
         if several:
+            each = max(found.values(), key=len)
             drawn = training.draw(
                 {
-                    "title": f"{folder.name}: training, normalised by {norm}",
+                    "title": f"{folder.name}: training, normalised by {norm}, mean over {counted(len(each), 'run')}",
                     "curves": dict(list(several.items())[:_LINES]),
                     "targets": list(folder.summary["targets"]),
-                    "note": f"mean over {folder.summary['folds']} folds × {len(folder.summary['seeds'])} seeds",
                 }
             )
             caption = "A domain accuracy at chance from the first epoch on is an adversary that learns nothing."

@@ -1,6 +1,7 @@
 """An experiment's folder → its page: question, data, split, results, figures, audit, command, versions, cost."""
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -59,9 +60,9 @@ def page(folder: ExperimentFolder, shown: Sequence[Shown]) -> Page:
 def question_of(folder: ExperimentFolder) -> list[str]:
     """The comment at the head of the experiment's config, where the project has one of its name."""
     for path in sorted((ROOT / "experiments" / "configs").rglob(f"{folder.name}.yaml")):
-        lines = path.read_text(encoding="utf-8").splitlines()
-        head = [line for line in lines[: next(i for i, x in enumerate(lines) if not x.startswith("#"))]]
-        return [line.lstrip("# ").rstrip() for line in head if "experiments/run.py" not in line]
+        head = takewhile(lambda line: line.startswith("#"), path.read_text(encoding="utf-8").splitlines())
+        question, _, rest = "\n".join(line.lstrip("# ") for line in head).partition("uv run python")
+        return [" ".join(part.split()) for part in (question, rest.partition("\n")[2]) if part.strip()]
     return [f"What do {', '.join(folder.experiment.methods)} get on people the model never met?"]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from affect.evaluation.metrics import columns_of
 from affect.reporting.style import INK, Figure, canvas
 
-_ROW = 3  # panels side by side
+_WIDE = 4  # classes, from which on fewer panels fit side by side
 
 
 class Confusions(TypedDict):
@@ -48,10 +48,11 @@ def confusion(predictions: pd.DataFrame, target: str, classes: Sequence[str]) ->
 def draw(confusions: Confusions) -> Figure:
     """A panel for each method; every row sums to 1, the diagonal is the recall."""
     classes, panels = confusions["classes"], confusions["panels"]
-    columns = min(len(panels), _ROW)
-    rows, side = -(-len(panels) // columns), 7.0 / columns
-    height = rows * (min(side, 2.6) + (0.75 if len(classes) < 5 else 1.05)) + 0.7
+    columns = min(len(panels), 4 if len(classes) <= _WIDE else 3)
+    rows, side = -(-len(panels) // columns), 6.2 / max(columns, 2)
+    height = rows * (side + (0.45 if len(classes) <= 3 else 0.7)) + 1.1
     with canvas(confusions["title"], height) as figure:
+        figure.set_layout_engine("compressed")  # squares leave room
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
@@ -64,8 +65,8 @@ def draw(confusions: Confusions) -> Figure:
                     colour = "white" if share > 0.55 else INK
                     text = f"{share:.2f}".removeprefix("0") if share < 1 else "1"
                     axis.text(column, row, text, ha="center", va="center", color=colour, size=small)
-            axis.set_title(name.replace("/", ", "), size=9.5)
-            axis.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 3 else 0, size=8)
+            axis.set_title(name.replace("/", " · "), size=9)
+            axis.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 3 or columns > 3 else 0, size=8)
             axis.set_yticks(range(len(classes)), classes if number % columns == 0 else [""] * len(classes), size=8)
             axis.grid(visible=False)
             axis.spines[:].set_visible(False)
@@ -73,7 +74,7 @@ def draw(confusions: Confusions) -> Figure:
             axis.set_xlabel("taken for")
         for axis in axes[::columns]:
             axis.set_ylabel("true class")
-        figure.colorbar(image, ax=list(axes), shrink=0.7, aspect=30, label="share of the true class")
+        figure.colorbar(image, ax=list(axes), shrink=0.8, aspect=25, label="share of the true class")
         told = zip(classes, confusions["counts"], confusions["people"], strict=True)
         counts = ", ".join(f"{name} {n} windows of {people} people" for name, n, people in told)
         figure.supxlabel(textwrap.fill(f"mean over people who have the class: {counts}", 110), size=8)

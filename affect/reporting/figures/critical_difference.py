@@ -84,7 +84,7 @@ def draw(title: str, told: Ranks) -> Figure:
             x = low - 0.06 * span if left else high + 0.06 * span
             axis.plot([mean[name], mean[name], x], [0, depth, depth], color=MUTED, linewidth=1)
             axis.plot(mean[name], 0, "o", color=INK, markersize=4)
-            text = f"{name.replace('/', ', ')}  {mean[name]:.2f}"
+            text = f"{name.replace('/', ' · ')}  {mean[name]:.2f}"
             axis.text(x, depth, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center", size=9)
         for row, clique in enumerate(cliques):
             ends = [mean[clique[0]] - 0.012 * span, mean[clique[-1]] + 0.012 * span]

@@ -66,7 +66,7 @@ def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) ->
             look = {"s": 7, "cmap": "turbo", "alpha": 0.6, "linewidths": 0, "vmin": 0, "vmax": 1}
             below.scatter(*one["place"][source].T, c=colours, **look)
             below.plot(*one["place"][one["target"]].T, "o", color=INK, markersize=3.5, markeredgewidth=0)
-            above.set_title(f"{name.replace('/', ', ')}\n{one['probe']}", size=9)
+            above.set_title(f"{name.replace('/', ' · ')}\n{one['probe']}", size=9)
         for axis in axes.ravel():
             axis.set_xticks([])
             axis.set_yticks([])

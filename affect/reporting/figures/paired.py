@@ -49,7 +49,7 @@ def draw(paired: Paired) -> Figure:
             means = [sum(side[person] for person in people) / len(people) for side in (before, after)]
             axis.plot([0, 1], means, marker="D", color=INK, linewidth=2.4, markersize=6)
             helped, hurt = sum(gain > 0 for gain in gains), sum(gain < 0 for gain in gains)
-            axis.set_title(f"{name.replace('/', ', ')}\nhelped {helped}, hurt {hurt} of {len(people)}", size=8.5)
+            axis.set_title(f"{name.replace('/', ' · ')}\nhelped {helped}, hurt {hurt} of {len(people)}", size=8.5)
             axis.set_xticks([0, 1], ["source-only", name.partition("/")[0]], size=8.5)
             axis.set_xlim(-0.35, 1.35)
             axis.grid(visible=False, axis="x")

@@ -11,6 +11,7 @@ from affect.evaluation.metrics import columns_of
 from affect.reporting.style import DASHES, MARKERS, MUTED, PALETTE, Figure, canvas
 
 BINS = 10
+_TITLE = "all windows pooled; dashed: as often right as it says"
 
 
 class Confidence(TypedDict):
@@ -45,8 +46,6 @@ def draw(title: str, classes: int, methods: Mapping[str, Confidence]) -> Figure:
     with canvas(title, 5.2) as figure:
         above, below = figure.subplots(2, 1, height_ratios=(3.4, 1), sharex=True)
         above.plot([1 / classes, 1], [1 / classes, 1], color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2)
-        above.annotate("as often right as it says", (0.97, 0.97), (-6, -16), textcoords="offset points", ha="right",
-                       color=MUTED, size=8.5)  # fmt: skip
         for i, (name, told) in enumerate(methods.items()):
             place = np.clip(np.digitize(told["confidence"], edges) - 1, 0, BINS - 1)
             count = np.bincount(place, minlength=BINS)
@@ -62,12 +61,12 @@ def draw(title: str, classes: int, methods: Mapping[str, Confidence]) -> Figure:
                 "marker": MARKERS[i % len(MARKERS)],
                 "markersize": 5,
             }
-            above.plot(mean, right, label=f"{name.replace('/', ', ')}: gap {gap:.3f}", linewidth=1.5, **look)
+            above.plot(mean, right, label=f"{name.replace('/', ' · ')}: gap {gap:.3f}", linewidth=1.5, **look)
             share = count / count.sum()
             below.stairs(share, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.5)
         above.set_ylabel("share correct")
         above.set_ylim(-0.02, 1.02)
-        above.legend(fontsize=8, frameon=False, loc="upper left", title="all windows pooled", title_fontsize=8)
+        above.legend(fontsize=8, frameon=False, loc="upper left", title=_TITLE, title_fontsize=8, alignment="left")
         below.set_ylabel("share of windows")
         below.set_xlabel("confidence: probability of the class that is predicted")
         return figure

@@ -32,12 +32,12 @@ def draw(title: str, methods: Mapping[str, Confidence]) -> Figure:
         for i, (name, told) in enumerate(methods.items()):
             line = risk(told)
             look = {"color": PALETTE[i % len(PALETTE)], "linestyle": DASHES[i // len(PALETTE) % len(DASHES)]}
-            label = f"{name.replace('/', ', ')}: area {line.mean():.3f}"
+            label = f"{name.replace('/', ' · ')}: area {line.mean():.3f}"
             axis.plot(COVERAGE, line, label=label, linewidth=1.7, **look)
         axis.set_xlim(0, 1.01)
         axis.set_ylim(bottom=0)
         axis.xaxis.set_major_formatter("{x:.0%}")
-        axis.set_xlabel("coverage: share of each person's windows that are answered, the most confident first")
+        axis.set_xlabel("coverage: share of each person's windows, the most confident first")
         axis.set_ylabel("error, mean over people")
         axis.legend(fontsize=8, frameon=False, loc="upper left", bbox_to_anchor=(1.01, 1))
         return figure

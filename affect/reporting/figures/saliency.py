@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from affect.reporting.style import Figure, canvas
-from affect.reporting.window_features import FIT, named
+from affect.reporting.window_features import named
 
 
 class Saliency(TypedDict):
@@ -15,10 +15,11 @@ class Saliency(TypedDict):
 
     Args:
         title: of the figure.
-        channels, columns: names of the C rows and of the columns; columns without names are a stretch of time.
+        channels: names of the rows.
+        columns: names of features; none for samples, which are a stretch of time, and for pictures.
         seconds: length of a window, where columns are its samples.
-        seen: (C, T) mean of what the network gets; of pictures (H, W, 3) in 0 … 1.
-        attribution: (C, T) or (H, W) mean absolute attribution.
+        seen: what the network looks at: (C, T) samples, an (H, W, 3) picture in 0 … 1; None for features.
+        attribution: (C, T), (C, F) or (H, W), absolute.
         note: how it was computed.
     """
 
@@ -26,43 +27,49 @@ class Saliency(TypedDict):
     channels: Sequence[str]
     columns: Sequence[str]
     seconds: float
-    seen: NDArray[np.float64]
+    seen: NDArray[np.float64] | None
     attribution: NDArray[np.float64]
     note: str
 
 
 def draw(saliency: Saliency) -> Figure:
-    """Left what the network gets on average, right how much it counts."""
+    """What is looked at, and beside it, or below in time, how much each part of it counts."""
     share = saliency["attribution"] / (saliency["attribution"].sum() or 1)
-    is_picture = saliency["seen"].ndim == 3
-    with canvas(saliency["title"], 3.8 if is_picture else 4.6) as figure:
-        left, right = figure.subplots(1, 2, sharex=True, sharey=True)
-        if is_picture:
-            left.imshow(saliency["seen"])
-            right.imshow(saliency["seen"].mean(axis=2), cmap="gray", alpha=0.55)
-            image = right.imshow(share, cmap="magma", alpha=0.7)
-            for axis in (left, right):
-                axis.set_axis_off()
+    seen = saliency["seen"]
+    with canvas(saliency["title"], 3.9 if seen is None or seen.ndim == 3 else 5.0) as figure:
+        if seen is None:
+            axis = figure.subplots()
+            image = _image(axis, share, saliency, "magma")
+        elif seen.ndim == 3:
+            left, axis = figure.subplots(1, 2)
+            left.imshow(seen)
+            axis.imshow(seen.mean(axis=2), cmap="gray")
+            image = axis.imshow(share, cmap="magma", alpha=0.6)
+            for one in (left, axis):
+                one.set_axis_off()
+            left.set_title("mean of the pictures")
         else:
-            look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "origin": "lower"}
-            if not saliency["columns"]:
-                look["extent"] = (0, saliency["seconds"], -0.5, len(saliency["channels"]) - 0.5)
-            most = float(np.abs(saliency["seen"]).max()) or 1.0
-            seen = left.imshow(saliency["seen"], cmap="RdBu_r", vmin=-most, vmax=most, **look)
-            image = right.imshow(share, cmap="magma", vmin=0, **look)
-            named(left.yaxis, tuple(saliency["channels"]))
-            if saliency["columns"]:
-                turned = 90 if len(saliency["columns"]) > 4 or len(saliency["columns"]) > FIT else 0
-                for axis in (left, right):
-                    named(axis.xaxis, tuple(saliency["columns"]), rotation=turned)
-            else:
-                for axis in (left, right):
-                    axis.set_xlabel("s")
-            for axis in (left, right):
-                axis.grid(visible=False)
-            figure.colorbar(seen, ax=left, label="as the network gets it", shrink=0.8)
-        figure.colorbar(image, ax=right, label="share of all attribution", shrink=0.8)
-        left.set_title("mean of the windows")
-        right.set_title("attribution")
+            above, axis = figure.subplots(2, 1, sharex=True)
+            kept = _image(above, seen, saliency, "viridis")
+            figure.colorbar(kept, ax=above, label="as recorded")
+            above.set_xlabel("")
+            above.set_title("the window")
+            image = _image(axis, share, saliency, "magma")
+        if seen is not None:
+            axis.set_title("how much each part counts")
+        figure.colorbar(image, ax=axis, label="share of all attribution", format="{x:.2%}")
         figure.supxlabel(saliency["note"], size=8)
         return figure
+
+
+def _image(axis: Any, values: NDArray[np.float64], saliency: Saliency, colours: str) -> Any:
+    look: dict[str, Any] = {"aspect": "auto", "interpolation": "nearest", "origin": "lower", "cmap": colours}
+    if not saliency["columns"]:
+        look["extent"] = (0, saliency["seconds"], -0.5, len(saliency["channels"]) - 0.5)
+        axis.set_xlabel("s")
+    image = axis.imshow(values, **look)
+    named(axis.yaxis, tuple(saliency["channels"]))
+    if saliency["columns"]:
+        named(axis.xaxis, tuple(saliency["columns"]), rotation=90 if len(saliency["columns"]) > 6 else 0)
+    axis.grid(visible=False)
+    return image

@@ -8,8 +8,8 @@ import numpy as np
 from affect.reporting.style import GRID, INK, PALETTE, Figure, canvas
 
 PARTS = {
-    "source_train": ("source-train: labelled, learned from", PALETTE[0]),
-    "source_val": ("source-val: labelled, chosen with", PALETTE[5]),
+    "source_train": ("source-train: labelled, learned from", PALETTE[5]),
+    "source_val": ("source-val: labelled, chosen with", PALETTE[0]),
     "target_unlabelled": ("target-unlabelled: looked at, no labels", PALETTE[4]),
     "target_calibration": ("target-calibration: a few labels", PALETTE[2]),
     "target_test": ("target-test: scored", PALETTE[1]),

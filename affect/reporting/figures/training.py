@@ -11,10 +11,11 @@ _PANELS = {
     "label loss": ("train/label_loss", "source_val/label_loss"),
     "label accuracy, source": (),  # of the targets, see below
     "domain accuracy": ("train/domain_accuracy",),
-    "weight of the alignment λ": ("train/lambda",),
+    "alignment's weight λ": ("train/lambda",),
     "gradient norm": ("train/gradient_encoders", "train/gradient_alignment"),
 }
-_SECOND = {"label loss": "validation", "gradient norm": "of the alignment"}
+_SECOND = {"label loss": "validation", "gradient norm": "alignment"}
+_ROW = 3  # panels side by side
 
 
 class Training(TypedDict):
@@ -24,13 +25,11 @@ class Training(TypedDict):
         title: of the figure.
         curves: method → mean over runs of their `curves.csv`, a row for each epoch.
         targets: whose label accuracies are averaged.
-        note: over what runs.
     """
 
     title: str
     curves: Mapping[str, pd.DataFrame]
     targets: Sequence[str]
-    note: str
 
 
 def mean_curves(curves: Sequence[pd.DataFrame]) -> pd.DataFrame:
@@ -44,9 +43,9 @@ def draw(training: Training) -> Figure:
     panels = dict(_PANELS)
     panels["label accuracy, source"] = tuple(f"train/accuracy_{target}" for target in training["targets"])
     shown = {name: keys for name, keys in panels.items() if any(k in c for c in curves.values() for k in keys)}
-    rows = -(-len(shown) // 2)
+    rows = -(-len(shown) // _ROW)
     with canvas(training["title"], 0.9 + 2.15 * rows) as figure:
-        axes = figure.subplots(rows, 2, squeeze=False, sharex=True).ravel()
+        axes = figure.subplots(rows, _ROW, squeeze=False).ravel()
         for axis in axes[len(shown) :]:
             axis.set_axis_off()
         for axis, (name, keys) in zip(axes, shown.items(), strict=False):
@@ -62,16 +61,14 @@ def draw(training: Training) -> Figure:
                     axis.plot(curve["epoch"] + 1, curve["train/domain_chance"], ":", color=MUTED, linewidth=1.2)
             dashed = any(keys[1] in curve for curve in curves.values()) if name in _SECOND else False
             beside = f" (dashed: {_SECOND[name]})" if dashed else " (dotted: chance)" if "domain" in name else ""
-            axis.set_title(name + beside)
+            axis.set_title(name + beside, size=9.5)
             axis.xaxis.get_major_locator().set_params(integer=True)
-            axis.tick_params(labelbottom=True)
             if "accuracy" in name:
                 axis.set_ylim(0, 1.03)
             else:
                 axis.set_ylim(bottom=0)
-        for axis in axes[max(0, len(shown) - 2) : len(shown)]:
+        for axis in axes[max(0, len(shown) - _ROW) : len(shown)]:
             axis.set_xlabel("epoch")
         handles, names = axes[0].get_legend_handles_labels()
         figure.legend(handles, names, loc="outside lower center", ncols=min(5, len(names)), frameon=False, fontsize=8.5)
-        figure.supxlabel(training["note"], size=8, color=MUTED)
         return figure

@@ -56,7 +56,7 @@ def draw(plane: Plane) -> Figure:
                 axis.plot(*values[own].T, marker=MARKERS[i], color=PALETTE[i], label=names[i], **look)
             axis.axvline(plane["centre"][0], color=MUTED, linewidth=0.8)
             axis.axhline(plane["centre"][1], color=MUTED, linewidth=0.8)
-            axis.set_title(name.replace("/", ", "))
+            axis.set_title(name.replace("/", " · "))
             axis.set_xlabel(f"valence, {plane['unit']}")
             if plane["limits"]:
                 axis.set_xlim(*plane["limits"])
