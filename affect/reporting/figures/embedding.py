@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from affect.reporting.style import INK, MARKERS, MUTED, PALETTE, Figure, canvas
+from affect.reporting.style import GRID, INK, MARKERS, PALETTE, Figure, canvas
 
 POINTS = 800  # windows of one panel
 
@@ -70,7 +70,8 @@ def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) ->
         for axis in axes.ravel():
             axis.set_xticks([])
             axis.set_yticks([])
-            axis.set_anchor("C")
+            axis.spines[:].set_color(GRID)
+            axis.spines[:].set_visible(True)
         axes[0, 0].set_ylabel("by class")
         axes[1, 0].set_ylabel("by person")
         handles = [
@@ -80,5 +81,4 @@ def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) ->
         ring = {"color": "white", "markeredgecolor": INK, "markersize": 6, "linewidth": 0}
         handles.append(axes[0, 0].plot([], [], "o", label="ringed above, black below: the tested", **ring)[0])
         figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False, fontsize=8.5)
-        figure.supxlabel("UMAP: near is near; distances between clusters mean little", size=8, color=MUTED)
         return figure

@@ -9,6 +9,11 @@ from numpy.typing import NDArray
 from affect.reporting.style import Figure, canvas
 
 
+
+_RIM = 1.08
+"""The circle of the head, where 1 is the equator: the ring from Fpz over T7 to Oz lies on it or just inside."""
+
+
 class Topographies(TypedDict):
     """What is drawn.
 
@@ -31,25 +36,35 @@ class Topographies(TypedDict):
 
 def draw(maps: Topographies) -> Figure:
     """A head for each row and column, all on one scale."""
-    import mne
-
-    from affect.encoders.electrodes import montage
+    from mne.viz import plot_topomap
 
     rows = maps["rows"]
     columns = list(next(iter(rows.values())))
     most = max(float(np.abs(values).max()) for row in rows.values() for values in row.values()) or 1.0
-    info = mne.create_info(list(maps["channels"]), 256.0, "eeg", verbose="error")
-    info.set_montage(montage(), match_case=False, verbose="error")
-    with canvas(maps["title"], 1.1 + (7.2 / max(3, len(columns)) + 0.25) * len(rows)) as figure:
+    places = _places(maps["channels"])
+    with canvas(maps["title"], 0.85 + (6.1 / max(3, len(columns)) + 0.15) * len(rows)) as figure:
+        figure.set_layout_engine("compressed")  # heads are as wide as high
         axes = figure.subplots(len(rows), len(columns), squeeze=False)
-        look = {"cmap": "RdBu_r", "vlim": (-most, most)} if maps["signed"] else {"cmap": "viridis", "vlim": (0, most)}
-        for line, (name, row) in zip(axes, rows.items(), strict=True):
-            for axis, column in zip(line, columns, strict=True):
-                image, _ = mne.viz.plot_topomap(
-                    row[column], info, axes=axis, show=False, contours=4, sensors="k.", **look
-                )
-                axis.set_title(column if line is axes[0] else "", loc="center", size=9.5)
-            line[0].set_ylabel(name, size=9)
-        figure.colorbar(image, ax=list(axes.ravel()), shrink=0.75, aspect=25, label=maps["unit"])
+        look = {"cmap": "RdBu_r", "vlim": (-most, most)} if maps["signed"] else {"cmap": "Reds", "vlim": (0, most)}
+        look["sphere"] = (0.0, 0.0, 0.0, _RIM)
+        for number, (name, row) in enumerate(rows.items()):
+            for axis, column in zip(axes[number], columns, strict=True):
+                image, _ = plot_topomap(row[column], places, axes=axis, show=False, contours=3, **look)
+                axis.set_title("" if number else column, loc="center", size=9.5)
+            axes[number, 0].set_ylabel(name, size=9)
+        figure.colorbar(image, ax=list(axes.ravel()), shrink=0.9, aspect=15, label=maps["unit"])
         figure.supxlabel(maps["note"], size=8)
         return figure
+
+
+def _places(channels: Sequence[str]) -> NDArray[np.float64]:
+    """(C, 2) on the sphere that fits all standard places best, unrolled from its top: the angle is the distance."""
+    from affect.encoders.electrodes import montage
+
+    known = {name.upper(): place for name, place in montage().get_positions()["ch_pos"].items()}
+    every = np.stack([*known.values()])
+    fit = np.linalg.lstsq(np.c_[2 * every, np.ones(len(every))], (every**2).sum(axis=1), rcond=None)[0]
+    x, y, z = (np.stack([known[name.upper()] for name in channels]) - fit[:3]).T
+    around = np.arctan2(y, x)
+    down = np.arctan2(np.hypot(x, y), z) / (np.pi / 2)
+    return np.stack([down * np.cos(around), down * np.sin(around)], axis=1)
