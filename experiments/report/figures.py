@@ -133,7 +133,7 @@ def confidence(folder: ExperimentFolder, target: str, block: dict[str, Any]) -> 
         caption = "Below the diagonal a model is too sure of itself. Gap: expected calibration error, ten bins of equal "
         drawn = reliability.draw(f"{title}: is it right as often as it says?", len(names), told)
         yield Shown(f"{target}-{norm}-reliability", f"{caption}width, no temperature fitted.{more}", drawn)
-        drawn = risk_coverage.draw(f"{title}: what silence on unsure windows is worth", told)
+        drawn = risk_coverage.draw(f"{title}: error against coverage", told)
         caption = "A confidence that knows something falls to the left. Area: mean error over all coverages."
         yield Shown(f"{target}-{norm}-risk", caption + more, drawn)
 

@@ -50,7 +50,7 @@ def draw(confusions: Confusions) -> Figure:
     classes, panels = confusions["classes"], confusions["panels"]
     columns = min(len(panels), 4 if len(classes) <= _WIDE else 3)
     rows, side = -(-len(panels) // columns), 6.2 / max(columns, 2)
-    height = rows * (side + (0.45 if len(classes) <= 3 else 0.7)) + 1.1
+    height = rows * (side + 0.25) + 1.7
     with canvas(confusions["title"], height) as figure:
         figure.set_layout_engine("compressed")  # squares leave room
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -66,16 +66,19 @@ def draw(confusions: Confusions) -> Figure:
                     text = f"{share:.2f}".removeprefix("0") if share < 1 else "1"
                     axis.text(column, row, text, ha="center", va="center", color=colour, size=small)
             axis.set_title(name.replace("/", " · "), size=9)
-            axis.set_xticks(range(len(classes)), classes, rotation=90 if len(classes) > 3 or columns > 3 else 0, size=8)
+            below = number + columns >= len(panels)  # no other panel is
+            names = classes if below else [""] * len(classes)
+            axis.set_xticks(range(len(classes)), names, rotation=90 if len(classes) > 3 or columns > 3 else 0, size=8)
+            axis.set_xlabel("taken for" if below else "")
             axis.set_yticks(range(len(classes)), classes if number % columns == 0 else [""] * len(classes), size=8)
             axis.grid(visible=False)
             axis.spines[:].set_visible(False)
             axis.tick_params(length=0)
-            axis.set_xlabel("taken for")
         for axis in axes[::columns]:
             axis.set_ylabel("true class")
         figure.colorbar(image, ax=list(axes), shrink=0.8, aspect=25, label="share of the true class")
         told = zip(classes, confusions["counts"], confusions["people"], strict=True)
-        counts = ", ".join(f"{name} {n} windows of {people} people" for name, n, people in told)
-        figure.supxlabel(textwrap.fill(f"mean over people who have the class: {counts}", 110), size=8)
+        counts = ", ".join(f"{name} {n} ({people})" for name, n, people in told)
+        said = f"mean over people who have the class; windows of each class (people): {counts}"
+        figure.supxlabel(textwrap.fill(said, 120), size=8)
         return figure

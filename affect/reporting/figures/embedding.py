@@ -46,6 +46,11 @@ def plane(features: NDArray[Any], seed: int = 0) -> NDArray[np.float64]:
     return found
 
 
+def _marker(number: int) -> str:
+    """Another one when colours begin again."""
+    return MARKERS[(number + number // len(PALETTE)) % len(MARKERS)]
+
+
 def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) -> Figure:
     """Columns are methods; above, colour and sign are the class, rings the target; below, colour is the person and
     the target is black."""
@@ -55,7 +60,7 @@ def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) ->
         for (name, one), (above, below) in zip(methods.items(), axes.T, strict=True):
             of_class = [(one["label"] == i) for i in range(len(classes))]
             for i, rows in enumerate(of_class):
-                look = {"marker": MARKERS[i % len(MARKERS)], "linewidth": 0, "color": PALETTE[i % len(PALETTE)]}
+                look = {"marker": _marker(i), "linewidth": 0, "color": PALETTE[i % len(PALETTE)]}
                 source, target = rows & ~one["target"], rows & one["target"]
                 above.plot(*one["place"][source].T, markersize=2.8, alpha=0.35, markeredgewidth=0, **look)
                 above.plot(*one["place"][target].T, markersize=5, markeredgecolor=INK, markeredgewidth=0.7, **look)
@@ -75,7 +80,7 @@ def draw(title: str, classes: Sequence[str], methods: Mapping[str, Embedded]) ->
         axes[0, 0].set_ylabel("by class")
         axes[1, 0].set_ylabel("by person")
         handles = [
-            axes[0, 0].plot([], [], MARKERS[i % len(MARKERS)], color=PALETTE[i % len(PALETTE)], label=name)[0]
+            axes[0, 0].plot([], [], _marker(i), color=PALETTE[i % len(PALETTE)], label=name)[0]
             for i, name in enumerate(classes)
         ]
         ring = {"color": "white", "markeredgecolor": INK, "markersize": 6, "linewidth": 0}

@@ -11,6 +11,7 @@ from affect.evaluation.metrics import columns_of
 from affect.reporting.style import DASHES, MARKERS, MUTED, PALETTE, Figure, canvas
 
 BINS = 10
+_FEW = 10  # windows in a bin, below which it is not drawn
 _TITLE = "all windows pooled; dashed: as often right as it says"
 
 
@@ -43,7 +44,7 @@ def draw(title: str, classes: int, methods: Mapping[str, Confidence]) -> Figure:
     """Above: share correct of windows in bins of confidence of equal width, against the diagonal; below: where the
     windows lie."""
     edges = np.linspace(1 / classes, 1, BINS + 1)
-    with canvas(title, 5.2) as figure:
+    with canvas(title, 5.6) as figure:
         above, below = figure.subplots(2, 1, height_ratios=(3.4, 1), sharex=True)
         above.plot([1 / classes, 1], [1 / classes, 1], color=MUTED, linestyle=(0, (4, 3)), linewidth=1.2)
         for i, (name, told) in enumerate(methods.items()):
@@ -61,12 +62,14 @@ def draw(title: str, classes: int, methods: Mapping[str, Confidence]) -> Figure:
                 "marker": MARKERS[i % len(MARKERS)],
                 "markersize": 5,
             }
-            above.plot(mean, right, label=f"{name.replace('/', ' · ')}: gap {gap:.3f}", linewidth=1.5, **look)
+            enough = count[there] >= _FEW
+            above.plot(mean[enough], right[enough], label=f"{name.replace('/', ' · ')}: gap {gap:.3f}", linewidth=1.5, **look)
             share = count / count.sum()
             below.stairs(share, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.5)
         above.set_ylabel("share correct")
         above.set_ylim(-0.02, 1.02)
-        above.legend(fontsize=8, frameon=False, loc="upper left", title=_TITLE, title_fontsize=8, alignment="left")
+        look = {"fontsize": 8, "title_fontsize": 8, "frameon": False, "ncols": 3}
+        figure.legend(loc="outside lower center", title=_TITLE, **look)
         below.set_ylabel("share of windows")
         below.set_xlabel("confidence: probability of the class that is predicted")
         return figure

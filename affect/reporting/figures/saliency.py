@@ -6,7 +6,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from affect.reporting.style import Figure, canvas
+from affect.reporting.style import PALETTE, Figure, canvas
 from affect.reporting.window_features import named
 
 
@@ -37,6 +37,10 @@ def draw(saliency: Saliency) -> Figure:
     share = saliency["attribution"] / (saliency["attribution"].sum() or 1)
     seen = saliency["seen"]
     with canvas(saliency["title"], 3.9 if seen is None or seen.ndim == 3 else 5.0) as figure:
+        if share.shape[1:] == (1,):
+            _bars(figure.subplots(), share[:, 0], saliency)
+            figure.supxlabel(saliency["note"], size=8)
+            return figure
         if seen is None:
             axis = figure.subplots()
             image = _image(axis, share, saliency, "magma")
@@ -60,6 +64,15 @@ def draw(saliency: Saliency) -> Figure:
         figure.colorbar(image, ax=axis, label="share of all attribution", format="{x:.2%}")
         figure.supxlabel(saliency["note"], size=8)
         return figure
+
+
+def _bars(axis: Any, share: NDArray[np.float64], saliency: Saliency) -> None:
+    """Of one number a channel."""
+    axis.bar(range(len(share)), share, color=PALETTE[0])
+    axis.set_xticks(range(len(share)), saliency["channels"], rotation=90, size=8)
+    axis.set_ylabel("share of all attribution")
+    axis.yaxis.set_major_formatter("{x:.0%}")
+    axis.grid(visible=False, axis="x")
 
 
 def _image(axis: Any, values: NDArray[np.float64], saliency: Saliency, colours: str) -> Any:

@@ -61,7 +61,7 @@ def draw(training: Training) -> Figure:
                     axis.plot(curve["epoch"] + 1, curve["train/domain_chance"], ":", color=MUTED, linewidth=1.2)
             dashed = any(keys[1] in curve for curve in curves.values()) if name in _SECOND else False
             beside = f" (dashed: {_SECOND[name]})" if dashed else " (dotted: chance)" if "domain" in name else ""
-            axis.set_title(name + beside, size=9.5)
+            axis.set_title(name + beside, size=9)
             axis.xaxis.get_major_locator().set_params(integer=True)
             if "accuracy" in name:
                 axis.set_ylim(0, 1.03)
