@@ -11,7 +11,7 @@ from experiments.config import Experiment
 
 
 def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
-    """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
+    """Prepare, run what is not done, print the table, write the page; or look for leaks. 0, or 1: a run failed, or there is a leak."""
     experiment = check(experiment)
     from experiments.launch import launch, warm_up
     from experiments.plan import make
@@ -52,7 +52,10 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
-    _say(f"\n{plan.folder / 'summary.json'}")
+    from experiments.report import ExperimentFolder, brief, report
+
+    folder = ExperimentFolder(plan.folder)
+    _say(f"\n{folder.path / 'summary.json'}\n{report(folder, list(brief(folder)))}")
     return 0
 
 

@@ -32,19 +32,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path)
     settings, overrides = parser.parse_known_args(arguments)
     try:
-        from experiments.report import ExperimentFolder, report
-        from experiments.report.figures import figures
+        from experiments.report import ExperimentFolder, report, whole
 
         if overrides and not settings.deep:
             raise UserError(overrides[0], "without --deep", "overrides of where data lie, for --deep", "add --deep")
         folder = ExperimentFolder(settings.folder)
-        drawn = list(figures(folder))
+        shown = list(whole(folder))
         if settings.deep:
             from experiments.load import pairs
             from experiments.report.deep import deep_figures
 
-            drawn += deep_figures(folder, pairs(overrides))
-        print(report(folder, drawn, settings.out))
+            shown += deep_figures(folder, pairs(overrides))
+        page = report(folder, shown, settings.out)
+        for one in shown:
+            one.save(page.parent / "figures")
+        print(page)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -3,6 +3,7 @@
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TypeAlias
 
@@ -89,11 +90,37 @@ class Page:
     sections: Sequence[Section] = field(default_factory=list)
 
 
-def picture(figure: Figure, alt: str, caption: str) -> Picture:
-    """A figure to put on a page: vectors, unless they are heavier than pixels."""
-    vectors = encoded(figure, "svg")
-    form, data = ("svg+xml", vectors) if len(vectors) < _HEAVY else ("png", encoded(figure, "png"))
-    return Picture(f"data:image/{form};base64,{b64encode(data).decode()}", alt, caption)
+@dataclass(frozen=True)
+class Shown:
+    """A figure with a name, drawn to a file once.
+
+    Args:
+        name: of its files.
+        caption: what it shows and what to look for.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+    @cached_property
+    def svg(self) -> bytes:
+        return encoded(self.figure, "svg")
+
+    @cached_property
+    def png(self) -> bytes:
+        return encoded(self.figure, "png")
+
+    def save(self, folder: Path) -> None:
+        """Leave it as .svg and .png."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.svg").write_bytes(self.svg)
+        (folder / f"{self.name}.png").write_bytes(self.png)
+
+    def picture(self) -> Picture:
+        """For a page: vectors, unless they are heavier than pixels."""
+        form, data = ("svg+xml", self.svg) if len(self.svg) < _HEAVY else ("png", self.png)
+        return Picture(f"data:image/{form};base64,{b64encode(data).decode()}", self.name, self.caption)
 
 
 def render(page: Page) -> str:

@@ -98,6 +98,7 @@ def encoded(figure: Figure, form: Literal["png", "svg"]) -> bytes:
     file = BytesIO()
     with rc_context(_SETTINGS):  # what is laid out late, ticks above all, has the same look
         figure.savefig(file, format=form, **({"metadata": {"Date": None}} if form == "svg" else {}))
+        figure.set_layout_engine("none")  # laid out once, which is half of the work
     return file.getvalue()
 
 

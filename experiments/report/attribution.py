@@ -12,10 +12,10 @@ from affect.encoders.electrodes import positions
 from affect.errors import UserError
 from affect.learners.adaptive import Adaptive
 from affect.reporting.figures import saliency, topomap
+from affect.reporting.page import Shown
 from affect.transfer import FrozenEncoder
 from datamodules.module import FoldData
 from experiments.plan import Plan, Run
-from experiments.report.figures import Shown
 from experiments.streams import grouped
 
 Learned = Callable[[Plan, Run], tuple[Adaptive, FoldData]]

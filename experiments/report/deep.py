@@ -14,11 +14,12 @@ from affect.learners.adaptive import Adaptive
 from affect.preprocessing.spectral import BANDS, band_variance
 from affect.reporting.figures import embedding, topomap
 from affect.reporting.figures.embedding import POINTS, Embedded
+from affect.reporting.page import Shown
 from datamodules.module import FoldData
 from experiments.learn import learner_and_data
 from experiments.plan import Plan, Run, make
 from experiments.report.attribution import COLUMNS, attributions, on_the_head
-from experiments.report.figures import REFERENCE, Shown
+from experiments.report.figures import REFERENCE
 from experiments.report.folder import ExperimentFolder
 from experiments.streams import grouped
 

@@ -1,7 +1,6 @@
 """Which figures an experiment has follows from what its folder holds."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from affect.reporting.figures import (
     training,
     valence_arousal,
 )
-from affect.reporting.style import Figure
+from affect.reporting.page import Shown
 from affect.reporting.words import counted
 from experiments.report.folder import ExperimentFolder
 
@@ -28,21 +27,7 @@ _PANELS, _LINES = 12, 7  # methods that one figure has room for
 REFERENCE = "source-only"
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A figure of an experiment.
-
-    Args:
-        name: of its files.
-        caption: what it shows and what to look for.
-    """
-
-    name: str
-    caption: str
-    figure: Figure
-
-
-def figures(folder: ExperimentFolder) -> Iterator[Shown]:
+def whole(folder: ExperimentFolder) -> Iterator[Shown]:
     """All that can be drawn from the folder alone."""
     yield from who_is_where(folder)
     for target, block in folder.summary["targets"].items():
@@ -52,6 +37,13 @@ def figures(folder: ExperimentFolder) -> Iterator[Shown]:
     yield from missing(folder)
     yield from curves(folder)
     yield from leak(folder)
+
+
+def brief(folder: ExperimentFolder) -> Iterator[Shown]:
+    """The two that say most and take a second."""
+    yield from who_is_where(folder)
+    for target, block in folder.summary["targets"].items():
+        yield from people(folder, target, block)
 
 
 def who_is_where(folder: ExperimentFolder) -> Iterator[Shown]:
@@ -84,7 +76,9 @@ def people(folder: ExperimentFolder, target: str, block: dict[str, Any]) -> Iter
             "panels": dict(list(panels.items())[:_PANELS]),
         }
     )
-    caption = f"A line for each {unit}, seeds averaged: blue helped, dashed vermilion hurt; black: the mean. Dashed grey: "
+    caption = (
+        f"A line for each {unit}, seeds averaged: blue helped, dashed vermilion hurt; black: the mean. Dashed grey: "
+    )
     yield Shown(f"{target}-people", f"{caption}chance.{_left_out(panels, _PANELS)}", drawn)
 
 
@@ -130,7 +124,9 @@ def confidence(folder: ExperimentFolder, target: str, block: dict[str, Any]) -> 
         told = {row: reliability.confidence(folder.predictions(row), target, names) for row in rows[:_LINES]}
         title = f"{folder.name}: {target}, normalised by {norm}"
         more = _left_out(rows, _LINES)
-        caption = "Below the diagonal a model is too sure of itself. Gap: expected calibration error, ten bins of equal "
+        caption = (
+            "Below the diagonal a model is too sure of itself. Gap: expected calibration error, ten bins of equal "
+        )
         drawn = reliability.draw(f"{title}: is it right as often as it says?", len(names), told)
         yield Shown(f"{target}-{norm}-reliability", f"{caption}width, no temperature fitted.{more}", drawn)
         drawn = risk_coverage.draw(f"{title}: error against coverage", told)
@@ -199,9 +195,6 @@ def leak(folder: ExperimentFolder) -> Iterator[Shown]:
         drawn = leak_gap.draw(leak_gap.of_audit(folder.name, folder.audit["leak_gap"]))
         caption = "What a linear model gets when windows, trials or people are split at random."
         yield Shown("leak_gap", caption, drawn)
-
-
-CHEAP: tuple[Callable[[ExperimentFolder], Iterator[Shown]], ...] = (who_is_where,)
 
 
 def scores_of(block: dict[str, Any], metric: str) -> dict[str, dict[str, float]]:

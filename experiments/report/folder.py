@@ -57,11 +57,15 @@ class ExperimentFolder:
             raise UserError(path, "no summary.json", "the folder of a finished experiment", _REMEDY)
         self.summary: dict[str, Any] = _json(path / "summary.json")
         if "targets" not in self.summary:
-            raise UserError(path, "a pretraining experiment", "one with predictions", "report one that uses its weights")
+            raise UserError(
+                path, "a pretraining experiment", "one with predictions", "report one that uses its weights"
+            )
         self.runs = [_run(label, path.parent / "runs" / name) for label, name in _json(path / "runs.json").items()]
         unfinished = [run for run in self.runs if not (run.path / "done").exists()]
         if unfinished:
-            found = f"{len(unfinished)} of {len(self.runs)} runs missing or half-written, the first {unfinished[0].path}"
+            found = (
+                f"{len(unfinished)} of {len(self.runs)} runs missing or half-written, the first {unfinished[0].path}"
+            )
             raise UserError(path, found, "all its runs, done", _REMEDY)
         self._tables: dict[str, pd.DataFrame] = {}
 

@@ -1,36 +1,31 @@
 """An experiment's folder → its page: question, data, split, results, figures, audit, command, versions, cost."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from affect.reporting.page import Block, Code, Facts, Page, Section, Table, Text, picture, render
+from affect.reporting.page import Block, Code, Facts, Page, Section, Shown, Table, Text, render
 from affect.reporting.priors import difference, of_all
-from affect.reporting.style import save
 from affect.reporting.table import alignments, cells, headline
 from affect.reporting.words import counted
 from datamodules.atomic import write_text
-from experiments.report.figures import Shown, figures
 from experiments.report.folder import ExperimentFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 12  # trials left out, defects
 
 
-def report(folder: ExperimentFolder, drawn: Iterable[Shown] | None = None, out: Path | None = None) -> Path:
-    """Write the page, and its figures beside it under `figures/` as .svg and .png.
+def report(folder: ExperimentFolder, shown: Sequence[Shown], out: Path | None = None) -> Path:
+    """Write the page.
 
     Args:
-        drawn: figures; default: all that can be drawn from the folder alone.
-        out: of the page; default: `page.html` in the folder, figures beside it.
+        shown: figures on it.
+        out: where; default: `page.html` in the folder.
     """
     path = out or folder.path / "page.html"
-    shown = list(figures(folder) if drawn is None else drawn)
-    for one in shown:
-        save(one.figure, path.parent / "figures" / one.name)
     write_text(path, render(page(folder, shown)))
     return path
 
@@ -40,7 +35,7 @@ def page(folder: ExperimentFolder, shown: Sequence[Shown]) -> Page:
     pictures: dict[str, list[Block]] = {"split": [], "leak": [], "other": []}
     for one in shown:
         place = "split" if one.name == "split" else "leak" if one.name == "leak_gap" else "other"
-        pictures[place].append(picture(one.figure, f"{folder.name}: {one.name}", one.caption))
+        pictures[place].append(one.picture())
     question = question_of(folder)
     return Page(
         folder.name,
@@ -141,9 +136,11 @@ def _audit(folder: ExperimentFolder) -> list[Block]:
 
 def _again(folder: ExperimentFolder) -> list[Block]:
     seconds, unknown = folder.costs()
-    cost = f"{counted(len(seconds), 'run')}, {np.sum(seconds) / 60:.1f} min in all, {np.median(seconds):.1f} s each " if (
-        seconds
-    ) else ""
+    cost = (
+        f"{counted(len(seconds), 'run')}, {np.sum(seconds) / 60:.1f} min in all, {np.median(seconds):.1f} s each "
+        if (seconds)
+        else ""
+    )
     cost += "(median; training and testing, one process each, without preparing the data)" if seconds else ""
     cost += f"{'; ' if cost else ''}not known of {counted(unknown, 'run')}" if unknown else ""
     told = {name: ", ".join(values) for name, values in folder.provenance.items()}
@@ -154,6 +151,11 @@ def _again(folder: ExperimentFolder) -> list[Block]:
         ("Cost", cost),
     ]
     config = folder.path / "config.yaml"
-    command = f"uv run python experiments/run.py --config {folder.path.name}/config.yaml"
+    commands = [
+        f"uv run python experiments/run.py --config {config}",
+        f"uv run python scripts/report.py {folder.path}         # this page, with all figures",
+        f"uv run python scripts/report.py {folder.path} --deep  # and those that take data and networks",
+    ]
     text = config.read_text(encoding="utf-8")
-    return [Code(command), Facts(rows), Code(text, f"config.yaml: all of the experiment, {counted(text.count(chr(10)), 'line')}")]
+    lines = counted(len(text.splitlines()), "line")
+    return [Code("\n".join(commands)), Facts(rows), Code(text, f"config.yaml: all of the experiment, {lines}")]

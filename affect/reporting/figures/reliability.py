@@ -63,7 +63,9 @@ def draw(title: str, classes: int, methods: Mapping[str, Confidence]) -> Figure:
                 "markersize": 5,
             }
             enough = count[there] >= _FEW
-            above.plot(mean[enough], right[enough], label=f"{name.replace('/', ' · ')}: gap {gap:.3f}", linewidth=1.5, **look)
+            above.plot(
+                mean[enough], right[enough], label=f"{name.replace('/', ' · ')}: gap {gap:.3f}", linewidth=1.5, **look
+            )
             share = count / count.sum()
             below.stairs(share, edges, color=look["color"], linestyle=look["linestyle"], linewidth=1.5)
         above.set_ylabel("share correct")
