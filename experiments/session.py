@@ -11,7 +11,11 @@ from experiments.config import Experiment
 
 
 def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
-    """Prepare, run what is not done, print the table, write the page; or look for leaks. 0, or 1: a run failed, or there is a leak."""
+    """Prepare, run what is not done, print the table, write the page; or look for leaks.
+
+    Returns:
+        0, or 1: a run failed, or there is a leak.
+    """
     experiment = check(experiment)
     from experiments.launch import launch, warm_up
     from experiments.plan import make

@@ -78,7 +78,8 @@ def embeddings(plan: Plan) -> Iterator[Shown]:
         panels = {f"{run.method}/{norm}": _embedded(plan, run) for run in chosen}
         title = f"{plan.experiment.name}: embeddings of fold {chosen[0].fold.name}, normalised by {norm}"
         caption = "Fused embeddings of source-train and of the tested, before and after alignment. A-distance: what a "
-        caption += "linear probe tells source and target apart by, 0 alike, 2 apart, before → after training. UMAP: near is near, distances between clusters mean little."
+        caption += "linear probe tells source and target apart by, 0 alike, 2 apart, before → after training. "
+        caption += "UMAP: near is near, distances between clusters mean little."
         drawn = embedding.draw(title, target.classes or ("all",), panels)
         yield Shown(f"embedding-{norm}", caption, drawn)
 

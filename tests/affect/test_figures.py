@@ -22,7 +22,7 @@ from affect.reporting.figures import (
 from affect.reporting.style import WIDTH, encoded
 
 rng = np.random.default_rng(0)
-TEN_TWENTY = "Fp1 Fp2 F3 F4 F7 F8 T7 T8 C3 C4 P7 P8 P3 P4 O1 O2 Fz Cz Pz".split()
+ELECTRODES = ("Fz", "Cz", "Pz", "T7", "T8", "Fp1", "Fp2", "C3", "C4", "O1", "O2")
 
 
 def _predictions(people: int = 6, windows: int = 40) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def _draw_every() -> dict[str, Any]:
     curve = pd.DataFrame({"epoch": range(5), "train/label_loss": 1.0, "train/accuracy_mood": 0.5, "train/lambda": 0.1})
     ranks = critical_difference.ranks({name: {p: float(rng.uniform()) for p in people} for name in "wxyz"})
     assert ranks
-    values = rng.normal(size=19)
+    values = rng.normal(size=len(ELECTRODES))
     picture = {"channels": ["r"], "columns": [], "seconds": 1.0, "title": "t", "note": "n"}
     return {
         "paired": paired.draw(
@@ -121,7 +121,7 @@ def _draw_every() -> dict[str, Any]:
         ),
         "topomap": topomap.draw(
             {
-                "title": "t", "channels": TEN_TWENTY, "rows": {"a": {"alpha": values}}, "signed": True, "unit": "z",
+                "title": "t", "channels": ELECTRODES, "rows": {"a": {"alpha": values}}, "signed": True, "unit": "z",
                 "note": "n",
             }
         ),

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from affect.reporting.style import Figure, canvas
 
-
 _RIM = 1.08
 """The circle of the head, where 1 is the equator: the ring from Fpz over T7 to Oz lies on it or just inside."""
 
