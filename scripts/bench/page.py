@@ -1,4 +1,4 @@
-"""How long do the summary and the page of a large experiment take? 32 people × 3 seeds × 3 methods, left out one by one.
+"""How long do summary and page of a large experiment take? 32 people × 3 seeds × 3 methods, left out one by one.
 
 uv run python scripts/bench/page.py [--people 32] [--seeds 3] [--out page.html]
 
