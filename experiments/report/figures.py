@@ -50,8 +50,8 @@ def who_is_where(folder: ExperimentFolder) -> Iterator[Shown]:
     if data := folder.data:
         protocol = folder.summary["protocol"]["class_path"].rpartition(".")[2]
         drawn = split.draw({"title": f"{folder.name}: {protocol}", "people": data["people"], "folds": data["folds"]})
-        caption = "Who is where in every fold. A person who is tested is learned from nowhere in that fold"
-        yield Shown("split", caption + " unless the protocol says so.", drawn)
+        caption = "What each fold may do with whom; stripes: a person whose trials serve in several ways."
+        yield Shown("split", caption, drawn)
 
 
 def people(folder: ExperimentFolder, target: str, block: dict[str, Any]) -> Iterator[Shown]:

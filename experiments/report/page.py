@@ -92,7 +92,10 @@ def _stream(about: dict[str, Any]) -> str:
     said = [counted(len(about["channels"]), "channel")]
     said += [f"{about['rate']:g} Hz"] if about["rate"] else ["one value a trial"]
     said += [about["unit"]] if about["unit"] and len(about["unit"]) < 30 else []
-    said += [f"{counted(len(about['features']), 'feature')} a channel"] if about["features"] else ["as samples"]
+    if about["features"]:
+        said.append(f"{counted(len(about['features']), 'feature')} a channel")
+    elif about["rate"]:
+        said.append("as samples")
     return ", ".join(said) + (f"; absent in {counted(about['absent'], 'trial')}" if about["absent"] else "")
 
 

@@ -42,7 +42,8 @@ def confusion(predictions: pd.DataFrame, target: str, classes: Sequence[str]) ->
     counts = np.zeros((len(names), len(classes), len(classes)))
     np.add.at(counts, (person, label, predicted), 1)
     total = counts.sum(axis=2, keepdims=True)
-    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+    shares: NDArray[np.float64] = np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+    return shares
 
 
 def draw(confusions: Confusions) -> Figure:
