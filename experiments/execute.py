@@ -3,6 +3,7 @@
 import json
 import platform
 import subprocess
+import time
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -34,9 +35,10 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
     """Train and test `run`, going on from its last checkpoint if it was interrupted.
 
     The folder then holds `config.yaml`, `curves.csv`, `weights.safetensors`, `predictions.parquet`, the same of
-    held-out source windows in `validation.parquet`, `metrics.json` and, last, `done`; of a pretraining run no
-    predictions, and each encoder with its card.
+    held-out source windows in `validation.parquet`, `metrics.json`, `cost.json` and, last, `done`; of a pretraining run
+    no predictions, and each encoder with its card.
     """
+    began = time.perf_counter()
     run.folder.mkdir(parents=True, exist_ok=True)
     with disk_space(run.folder):
         whole = run.experiment.model_dump(mode="json")
@@ -48,6 +50,8 @@ def execute(plan: Plan, run: Run, report: Report = lambda label, epochs: None) -
                 log_results(logger.experiment, plan, run, result)
         for checkpoint in run.folder.glob("*.ckpt"):
             checkpoint.unlink()
+        cost = {"seconds": round(time.perf_counter() - began, 2), "accelerator": run.experiment.compute.accelerator}
+        write_text(run.folder / "cost.json", json.dumps(cost))  # of the last go, where there were several
         write_text(run.folder / "done", "")
 
 

@@ -1,14 +1,19 @@
 """Which candidate of a search is scored: chosen for each fold and seed by what was written before any target label."""
 
+from __future__ import annotations
+
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from affect.evaluation.metrics import metrics_of
 from affect.evaluation.selection import VALIDATORS, choose
-from datamodules.targets import Target
-from experiments.plan import Plan, Run
+
+if TYPE_CHECKING:  # choosing among what was written down takes no torch
+    from datamodules.targets import Target
+    from experiments.plan import Plan, Run
 
 
 def chosen(plan: Plan) -> list[Run]:
@@ -74,12 +79,17 @@ def _candidates(plan: Plan) -> list[list[Run]]:
 
 
 def _by(plan: Plan, several: list[Run], by: str) -> Run:
-    if by != "oracle":
-        return several[choose([_metrics(run)["selection"] for run in several], by)]
     target = plan.targets[0]
-    first = metrics_of(target.classes)[0]
-    got = [_metrics(run)["targets"][target.name]["window"]["mean"][first] for run in several]
-    return several[int(np.argmax([-np.inf if value is None else value for value in got]))]
+    return several[best([_metrics(run) for run in several], by, target.name, target.classes)]
+
+
+def best(told: list[dict[str, Any]], by: str, target: str, classes: Sequence[str]) -> int:
+    """Which of several `metrics.json` a selection chooses; the oracle by the first target's first metric."""
+    if by != "oracle":
+        return choose([metrics["selection"] for metrics in told], by)
+    first = metrics_of(classes)[0]
+    got = [metrics["targets"][target]["window"]["mean"][first] for metrics in told]
+    return int(np.argmax([-np.inf if value is None else value for value in got]))
 
 
 def _metrics(run: Run) -> dict[str, Any]:

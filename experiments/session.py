@@ -11,7 +11,11 @@ from experiments.config import Experiment
 
 
 def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
-    """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
+    """Prepare, run what is not done, print the table, write the page; or look for leaks.
+
+    Returns:
+        0, or 1: a run failed, or there is a leak.
+    """
     tracking = experiment.wandb.mode
     experiment = check(experiment)
     if experiment.wandb.mode != tracking:
@@ -57,8 +61,12 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
+    from experiments.report import ExperimentFolder, brief, report
+
+    folder = ExperimentFolder(plan.folder)
+    page = report(folder, list(brief(folder)))
     track_summary(plan)
-    _say(f"\n{plan.folder / 'summary.json'}")
+    _say(f"\n{folder.path / 'summary.json'}\n{page}")
     return 0
 
 

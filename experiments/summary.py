@@ -16,6 +16,7 @@ from datamodules.atomic import write_text
 from datamodules.fingerprint import digest
 from datamodules.targets import Target
 from experiments.data import build_corpora
+from experiments.data_facts import data_facts
 from experiments.plan import Plan, Run
 from experiments.priors import priors
 from experiments.selection import budget, regret
@@ -24,7 +25,8 @@ from experiments.uncertainty import uncertainty
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
-    """The summary of a finished plan, also written to its folder with the config and the printed table.
+    """The summary of a finished plan, also written to its folder with the config, what is told of the data, and the
+    printed table.
 
     A person who is tested in several folds (within-subject, new stimuli) is scored once, on all of them together;
     where the protocol's unit is the fold, a fold stands in the place of a person.
@@ -63,6 +65,7 @@ def summarise(plan: Plan) -> dict[str, Any]:
     config = yaml.safe_dump(experiment.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     write_text(plan.folder / "config.yaml", config)
     write_text(plan.folder / "runs.json", json.dumps({run.label: run.folder.name for run in plan.runs}, indent=1))
+    write_text(plan.folder / "data.json", json.dumps(data_facts(plan), indent=1, ensure_ascii=False))
     write_text(plan.folder / "table.txt", table(summary) + "\n")
     write_text(plan.folder / "summary.json", json.dumps(summary, indent=1, ensure_ascii=False))
     return summary

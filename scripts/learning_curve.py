@@ -119,7 +119,8 @@ def _leave(curve: Any, out: Path) -> None:
     """The table in the terminal and as csv, and the figure."""
     import pandas as pd
 
-    from affect.reporting.learning_curve import draw
+    from affect.reporting.figures.learning_curve import draw
+    from affect.reporting.style import save
 
     rows = [
         {"method": name, curve["x_label"]: count, **{part: score[part] for part in ("mean", "low", "high", "people")}}
@@ -132,7 +133,7 @@ def _leave(curve: Any, out: Path) -> None:
     print(cells.pivot(index="method", columns=curve["x_label"], values="cell").reindex(curve["lines"]).to_string())
     out.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(out.with_name(f"{out.name}.csv"), index=False)
-    for path in draw(curve, out):
+    for path in save(draw(curve), out):
         print(path)
 
 

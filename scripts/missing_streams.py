@@ -8,7 +8,7 @@ The experiment must have been run with `missing_streams: true`; the figures are 
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("folder", type=Path, help="of an experiment, with its summary.json")
     parser.add_argument("--out", type=Path, help="where the figures go; default: that folder")
     settings = parser.parse_args(arguments)
-    from affect.reporting.missing_streams import draw
+    from affect.reporting.figures.missing_streams import draw
+    from affect.reporting.style import save
 
     try:
-        for name, curve in curves(read_summary(settings.folder)):
-            for path in draw(curve, (settings.out or settings.folder) / f"missing-{name}"):
+        for name, curve in curves(read_summary(settings.folder)).items():
+            for path in save(draw(curve), (settings.out or settings.folder) / f"missing-{name}"):
                 print(path)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -47,34 +48,18 @@ def read_summary(folder: Path) -> dict[str, Any]:
     return found
 
 
-def curves(summary: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """(name, figure) for each target and row that was tested with streams missing."""
-    from affect.evaluation.metrics import metrics_of
+def curves(summary: dict[str, Any]) -> dict[str, Any]:
+    """Name → figure for each target and row that was tested with streams missing."""
+    from affect.reporting.figures.missing_streams import of_summary
 
-    drawn = 0
-    for target, block in summary.get("targets", {}).items():
-        metric = metrics_of(block["classes"])[0]
-        for row, missing in block["missing_streams"].items():
-            drawn += 1
-            subsets = {name: score for name, score in missing["subsets"].items() if score}
-            yield (
-                f"{target}-{row.replace('/', '-')}",
-                {
-                    "title": f"{summary['experiment']}: {target}, {row.replace('/', ', normalised by ')}",
-                    "metric": f"{metric.replace('_', ' ')}, mean over people who have them",
-                    "chance": block["chance"][metric],
-                    "subsets": subsets,
-                    "rates": {float(rate): score for rate, score in missing["rates"].items()},
-                    "fused": max(subsets, key=lambda name: name.count("+")),
-                },
-            )
-    if not drawn:
-        raise UserError(
-            "summary.json",
-            "no model that was tested with streams missing",
-            "an experiment of several streams with `missing_streams: true`",
-            "run it again with --missing_streams=true",
-        )
+    if found := of_summary(summary):
+        return found
+    raise UserError(
+        "summary.json",
+        "no model that was tested with streams missing",
+        "an experiment of several streams with `missing_streams: true`",
+        "run it again with --missing_streams=true",
+    )
 
 
 if __name__ == "__main__":

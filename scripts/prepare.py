@@ -28,6 +28,7 @@ from affect.reporting.words import counted  # noqa: E402
 from datamodules.assemble import Cache  # noqa: E402
 from datamodules.cache import survey  # noqa: E402
 from experiments.config import Experiment  # noqa: E402
+from experiments.data_facts import defects  # noqa: E402
 from experiments.load import load, pairs  # noqa: E402
 
 SHOWN = 12  # bad trials listed
@@ -124,21 +125,7 @@ def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
     """What was wrong, a row a person and stream, and the trials left out with the reason."""
     if found.empty and not dropped:
         return "quality: nothing missing, dead or clipped in any trial"
-    rows = []
-    for (person, stream), part in found.groupby(["subject", "stream"], sort=False):
-        dead = sorted({channel for channels in part["dead"].dropna() for channel in channels})
-        clipped = sorted({channel for channels in part["clipped"].dropna() for channel in channels})
-        missing = int(part["missing"].fillna(0).sum())
-        rows.append(
-            {
-                "subject": person,
-                "stream": stream or "–",
-                "bad trials": int(part["problem"].notna().sum()),
-                "missing samples": missing,
-                "dead channels": _some(dead),
-                "clipped channels": _some(clipped),
-            }
-        )
+    rows = defects(found)
     lines = (
         ["quality (trials that are not as they should be):", pd.DataFrame(rows).to_string(index=False)] if rows else []
     )
@@ -146,10 +133,6 @@ def quality(found: pd.DataFrame, dropped: Sequence[str]) -> str:
         lines += [f"{counted(len(dropped), 'trial')} left out:", *(f"  {reason}" for reason in dropped[:SHOWN])]
         lines += [f"  … and {len(dropped) - SHOWN} more (--report FILE)"] if len(dropped) > SHOWN else []
     return "\n".join(lines)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" … ({len(names)})" if len(names) > 4 else "") if names else "–"
 
 
 def _size(folders: Sequence[Path]) -> str:

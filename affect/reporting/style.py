@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypeAlias, TypedDict
 
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe & Ito, Color Universal Design (2008), without their yellow, which a line on white does not show."""
@@ -13,6 +14,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", "--", ":")
 """A third, for lines beyond the seventh."""
 INK, MUTED, GRID = "#222222", "#6B6B6B", "#E4E4E4"
+Figure: TypeAlias = Any
+"""matplotlib's, which is imported when the first one is drawn and not before: it takes a second."""
 WIDTH = 8.0
 """Inches; at 150 dots an inch a figure is 1200 pixels wide."""
 
@@ -55,7 +58,7 @@ class Score(TypedDict):
 
 
 @contextmanager
-def canvas(title: str, height: float) -> Iterator[Any]:
+def canvas(title: str, height: float) -> Iterator[Figure]:
     """A figure of the project's width and look, with its title; drawn inside the `with`, without pyplot.
 
     Args:
@@ -72,17 +75,31 @@ def canvas(title: str, height: float) -> Iterator[Any]:
         yield figure
 
 
-def save(figure: Any, path: Path) -> list[Path]:
-    """Write the figure as pixels and as vectors, beside each other, inside its `canvas`.
+def save(figure: Figure, path: Path) -> list[Path]:
+    """Write the figure as pixels and as vectors, beside each other.
 
     Args:
         path: of the figure; its folder is made, its suffix replaced by .png and .svg.
+
+    Returns:
+        The files written, .png and .svg.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
-    figure.savefig(paths[0])
-    figure.savefig(paths[1], metadata={"Date": None})
+    for one in paths:
+        one.write_bytes(encoded(figure, "png" if one.suffix == ".png" else "svg"))
     return paths
+
+
+def encoded(figure: Figure, form: Literal["png", "svg"]) -> bytes:
+    """The figure as the content of a file; the same figure is the same bytes."""
+    from matplotlib import rc_context
+
+    file = BytesIO()
+    with rc_context(_SETTINGS):  # what is laid out late, ticks above all, has the same look
+        figure.savefig(file, format=form, **({"metadata": {"Date": None}} if form == "svg" else {}))
+        figure.set_layout_engine("none")  # laid out once, which is half of the work
+    return file.getvalue()
 
 
 def chance_line(axis: Any, chance: float, along: Literal["x", "y"]) -> None:

@@ -31,15 +31,15 @@ def table(summary: dict[str, Any]) -> str:
         "people train each other's models: near chance these intervals are too narrow",
     ]
     for name, block in summary["targets"].items():
-        lines += ["", _headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
+        lines += ["", headline(name, block, summary), *_rows(block), *_streams(block, summary.get("shares", {}))]
         lines += [*_uncertainty(block.get("uncertainty", {})), *_choices(block)]
-    lines += _alignments(summary.get("alignment", {}), summary.get("search"))
+    lines += alignments(summary.get("alignment", {}), summary.get("search"))
     if summary["trials_left_out"]:
         lines.append(f"\n{counted(len(summary['trials_left_out']), 'trial')} left out: see summary.json")
     return "\n".join(lines)
 
 
-def _headline(name: str, block: dict[str, Any], summary: dict[str, Any]) -> str:
+def headline(name: str, block: dict[str, Any], summary: dict[str, Any]) -> str:
     """What is predicted, how its labels lie, what chance is; how much is labelled where that is not all."""
     known = of_one(block["priors"]["all"], block["classes"])
     scale = f"; scale {block['bounds'][0]:g} to {block['bounds'][1]:g}" if block["bounds"] else ""
@@ -55,6 +55,12 @@ def _counts(facts: dict[str, Any]) -> str:
 
 
 def _rows(block: dict[str, Any]) -> list[str]:
+    caution = difference(block["priors"], block["classes"])
+    return [*_aligned(cells(block)), *([caution] if caution else [])]
+
+
+def cells(block: dict[str, Any]) -> list[list[str]]:
+    """The table of one target: its head, a row for each method, a row for each trivial predictor."""
     first, *others = _COLUMNS[block["kind"]]
     header = ["method", "normalisation", "setting", _HEADS[first], "per trial", *(_HEADS[metric] for metric in others)]
     header += ["Δ source-only", "p", "p (Holm)", "helped/hurt"]
@@ -65,8 +71,7 @@ def _rows(block: dict[str, Any]) -> list[str]:
     trivial = [
         [kind, "–", "no signal", *_cells(r, first, others), *_against(None)] for kind, r in block["trivial"].items()
     ]
-    caution = difference(block["priors"], block["classes"])
-    return [*_aligned([header, *methods, *trivial]), *([caution] if caution else [])]
+    return [header, *methods, *trivial]
 
 
 def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
@@ -127,7 +132,7 @@ def _choices(block: dict[str, Any]) -> list[str]:
     return ["", title, *_aligned([["method/normalisation", *names], *cells])]
 
 
-def _alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[str]:
+def alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[str]:
     """The budget of a search; how far apart source and target are; adversaries that are none."""
     lines = []
     if search:

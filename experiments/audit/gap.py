@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from affect.evaluation.canary import Projection
 from affect.evaluation.leak_gap import LeakGap, leak_gap
-from affect.reporting import leak_gap as figure
+from affect.reporting.figures import leak_gap as figure
+from affect.reporting.style import save
 from datamodules.windows import StreamWindows
 from experiments.plan import Plan
 
@@ -39,17 +40,9 @@ def report(plan: Plan, gap: LeakGap | None) -> list[str]:
     if gap is None:
         return ["leak gap: not measured, it takes a target with classes, and two people or more"]
     scores = {name: split.interval for name, split in gap.splits.items()}
-    target = next(target for target in plan.targets if target.classes)
-    paths = figure.draw(
-        {
-            "title": f"{plan.experiment.name}, {target.name}: one linear model, {len(scores)} ways to split",
-            "chance": gap.chance,
-            "splits": {name: {"mean": s.mean, "low": s.low, "high": s.high} for name, s in scores.items()},
-            "people": {name: list(split.people.values()) for name, split in gap.splits.items()},
-            "note": f"{gap.training} training windows in each of {gap.folds} folds, whatever the split",
-        },
-        plan.folder / "leak_gap",
-    )
+    measured = as_dict(plan, gap)
+    assert measured is not None
+    paths = save(figure.draw(figure.of_audit(plan.experiment.name, measured)), plan.folder / "leak_gap")
     random, new = (_short(scores[name].mean) for name in ("windows", "people"))
     between = f"; on new trials of known people {_short(scores['trials'].mean)}" if "trials" in scores else ""
     lines = [

@@ -10,7 +10,7 @@ import pytest
 from matplotlib.image import imread
 from matplotlib.text import Text
 
-from affect.reporting import learning_curve, missing_streams
+from affect.reporting.figures import learning_curve, missing_streams
 from affect.reporting.style import PALETTE, Score, canvas, save
 
 
@@ -48,7 +48,7 @@ CURVES: learning_curve.LearningCurves = {
 @pytest.mark.parametrize(("draw", "what"), [(missing_streams.draw, MISSING), (learning_curve.draw, CURVES)])
 def test_pixels_and_vectors_are_made_and_always_the_same(draw: Any, what: Any, tmp_path: Path) -> None:
     before = dict(matplotlib.rcParams)
-    first, second = draw(what, tmp_path / "a" / "figure"), draw(what, tmp_path / "b" / "figure.png")
+    first, second = save(draw(what), tmp_path / "a" / "figure"), save(draw(what), tmp_path / "b" / "figure.png")
     assert [path.name for path in first] == ["figure.png", "figure.svg"]
     assert imread(first[0]).shape[1] == 1200
     assert "<svg" in first[1].read_text()
@@ -61,9 +61,9 @@ def test_a_single_subset_rate_and_count_can_be_drawn(tmp_path: Path) -> None:
     one: missing_streams.MissingStreams = {
         **MISSING, "subsets": {"eeg": _score(0.3)}, "rates": {0.0: _score(0.3)}, "fused": "eeg",
     }  # fmt: skip
-    assert missing_streams.draw(one, tmp_path / "missing")[0].stat().st_size > 0
+    assert save(missing_streams.draw(one), tmp_path / "missing")[0].stat().st_size > 0
     line: learning_curve.LearningCurves = {**CURVES, "lines": {"ridge": {4: _score(0.6)}}}
-    assert learning_curve.draw(line, tmp_path / "curve")[0].stat().st_size > 0
+    assert save(learning_curve.draw(line), tmp_path / "curve")[0].stat().st_size > 0
 
 
 def test_names_are_moved_apart_no_more_than_they_must() -> None:
@@ -75,13 +75,9 @@ def test_names_are_moved_apart_no_more_than_they_must() -> None:
 
 
 @pytest.mark.parametrize("close", [0.0, 1e-3])
-def test_names_at_line_ends_do_not_overlap_and_stay_in_the_picture(close: float, tmp_path: Path) -> None:
+def test_names_at_line_ends_do_not_overlap_and_stay_in_the_picture(close: float) -> None:
     lines = {f"method {i}": {n: _score(0.6 + i * close) for n in (1, 2, 3)} for i in range(len(PALETTE) + 1)}
-    drawn: list[Any] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(learning_curve, "save", lambda figure, path: drawn.append(figure) or save(figure, path))
-        learning_curve.draw({**CURVES, "lines": lines}, tmp_path / "curve")
-    (figure,) = drawn
+    figure = learning_curve.draw({**CURVES, "lines": lines})
     figure.draw_without_rendering()
     boxes = [Text.get_window_extent(text) for text in figure.axes[0].texts]  # without their leaders
     boxes.sort(key=lambda box: box.y0)

@@ -1,10 +1,9 @@
 """The figure of missing streams: what each subset of streams is worth, and what random loss costs."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypedDict
 
-from affect.reporting.style import INK, MUTED, PALETTE, Score, canvas, chance_line, save
+from affect.reporting.style import INK, MUTED, PALETTE, Figure, Score, canvas, chance_line
 
 _BESIDE: dict[str, Any] = {"textcoords": "offset points", "color": MUTED, "size": 8.5}
 
@@ -29,18 +28,14 @@ class MissingStreams(TypedDict):
     fused: str
 
 
-def draw(curve: MissingStreams, path: Path) -> list[Path]:
-    """Left: a row for each subset, the largest first and the best first among its like. Right: score against loss.
-
-    Returns:
-        The files written, .png and .svg.
-    """
+def draw(curve: MissingStreams) -> Figure:
+    """Left: a row for each subset, the largest first and the best first among its like. Right: score against loss."""
     height = max(3.4, 1.5 + 0.27 * len(curve["subsets"]))
     with canvas(curve["title"], height) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
         _subsets(left, curve)
         _rates(right, curve)
-        return save(figure, path)
+        return figure
 
 
 def _subsets(axis: Any, curve: MissingStreams) -> None:
@@ -78,3 +73,23 @@ def _rates(axis: Any, curve: MissingStreams) -> None:
     axis.set_title("each stream lost at random")
     axis.set_xlabel("share of windows in which it is lost")
     axis.set_ylabel(curve["metric"])
+
+
+def of_summary(summary: Mapping[str, Any]) -> dict[str, MissingStreams]:
+    """`target-method-normalisation` → what is drawn, for every row that was tested with streams missing."""
+    from affect.evaluation.metrics import metrics_of
+
+    found: dict[str, MissingStreams] = {}
+    for target, block in summary["targets"].items():
+        metric = metrics_of(block["classes"])[0]
+        for row, missing in block["missing_streams"].items():
+            subsets = {name: score for name, score in missing["subsets"].items() if score}
+            found[f"{target}-{row.replace('/', '-')}"] = {
+                "title": f"{summary['experiment']}: {target}, {row.replace('/', ', normalised by ')}",
+                "metric": f"{metric.replace('_', ' ')}, mean over people who have them",
+                "chance": block["chance"][metric],
+                "subsets": subsets,
+                "rates": {float(rate): score for rate, score in missing["rates"].items()},
+                "fused": max(subsets, key=lambda name: name.count("+")),
+            }
+    return found

@@ -1,13 +1,12 @@
 """The figure of learning curves: what a method gets from few labelled windows, trials or people."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from affect.reporting.style import DASHES, INK, MARKERS, MUTED, PALETTE, Score, canvas, chance_line, save
+from affect.reporting.style import DASHES, INK, MARKERS, MUTED, PALETTE, Figure, Score, canvas, chance_line
 
 
 class LearningCurves(TypedDict):
@@ -28,12 +27,8 @@ class LearningCurves(TypedDict):
     lines: Mapping[str, Mapping[int, Score]]
 
 
-def draw(curves: LearningCurves, path: Path) -> list[Path]:
-    """A line with its interval for each method, named at its end.
-
-    Returns:
-        The files written, .png and .svg.
-    """
+def draw(curves: LearningCurves) -> Figure:
+    """A line with its interval for each method, named at its end."""
     with canvas(curves["title"], 4.6) as figure:
         axis = figure.subplots()
         chance_line(axis, curves["chance"], "y")
@@ -51,7 +46,7 @@ def draw(curves: LearningCurves, path: Path) -> list[Path]:
         axis.set_xlabel(curves["x_label"])
         axis.set_ylabel(curves["metric"])
         _name_ends(axis, ends)
-        return save(figure, path)
+        return figure
 
 
 def _count_axis(axis: Any, counts: Sequence[int]) -> None:

@@ -1,12 +1,11 @@
 """The figure of the leak gap: the same model under a random split of windows, of trials and of people."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
-from affect.reporting.style import INK, MUTED, PALETTE, Score, canvas, chance_line, save
+from affect.reporting.style import INK, MUTED, PALETTE, Figure, Score, canvas, chance_line
 
 _WORDS = {
     "windows": "windows at random\n(trials and people are shared)",
@@ -33,12 +32,8 @@ class LeakGapFigure(TypedDict):
     note: str
 
 
-def draw(gap: LeakGapFigure, path: Path) -> list[Path]:
-    """A row for each split: its mean and interval, and the people as points behind them.
-
-    Returns:
-        The files written, .png and .svg.
-    """
+def draw(gap: LeakGapFigure) -> Figure:
+    """A row for each split: its mean and interval, and the people as points behind them."""
     names = list(gap["splits"])
     with canvas(gap["title"], 1.5 + 0.75 * len(names)) as figure:
         axis = figure.subplots()
@@ -64,4 +59,16 @@ def draw(gap: LeakGapFigure, path: Path) -> list[Path]:
         axis.grid(visible=False, axis="y")
         axis.tick_params(axis="y", length=0)
         axis.set_xlabel(f"balanced accuracy, mean over people with its 95 % interval\n{gap['note']}")
-        return save(figure, path)
+        return figure
+
+
+def of_audit(experiment: str, gap: Mapping[str, Any]) -> LeakGapFigure:
+    """What is drawn of the `leak_gap` in an experiment's audit.json."""
+    splits = gap["splits"]
+    return {
+        "title": f"{experiment}, {gap['target']}: one linear model, {len(splits)} ways to split",
+        "chance": gap["chance"],
+        "splits": {name: {"mean": s["mean"], "low": s["low"], "high": s["high"]} for name, s in splits.items()},
+        "people": {name: list(split["subjects"].values()) for name, split in splits.items()},
+        "note": f"{gap['training_windows']} training windows in each of {gap['folds']} folds, whatever the split",
+    }

@@ -1,0 +1,7 @@
+"""The page of an experiment: one HTML file, made from its folder."""
+
+from experiments.report.figures import brief, whole
+from experiments.report.folder import ExperimentFolder
+from experiments.report.page import report
+
+__all__ = ["ExperimentFolder", "brief", "report", "whole"]
