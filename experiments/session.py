@@ -61,10 +61,11 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
-    from experiments.report import ExperimentFolder, brief, report
+    from experiments.report import ExperimentFolder, brief
+    from experiments.report import report as page_of
 
     folder = ExperimentFolder(plan.folder)
-    page = report(folder, list(brief(folder)))
+    page = page_of(folder, list(brief(folder)))
     track_summary(plan)
     _say(f"\n{folder.path / 'summary.json'}\n{page}")
     return 0
