@@ -256,7 +256,7 @@ def test_holm_is_the_smallest_level_at_which_a_step_down_rejects(p: list[float])
 
 def test_statistics_become_plain_data() -> None:
     plain = as_dict(paired(np.array([0.6, 0.7]), np.array([0.5, 0.5])))
-    assert set(plain) == {"difference", "p", "helped", "hurt"}
+    assert set(plain) == {"difference", "p", "effect", "helped", "hurt"}
     assert set(plain["difference"]) == {"mean", "low", "high", "sd", "people"}  # type: ignore[call-overload]
 
 

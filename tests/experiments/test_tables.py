@@ -165,7 +165,7 @@ def tiny(table: Table, place: Path) -> list[str]:
     return [f"--stand_in={json.dumps(places)}"]
 
 
-LONG = {"adatime_har", "amigos_2018", "eegain_loso", "libeer_deap", "ravdess_streams"}
+LONG = {"adatime_har", "amigos_2018", "deap_2012", "eegain_loso", "libeer_deap", "ravdess_streams"}
 """Tables in slow tests; test_every_config runs their configs all the same."""
 
 
