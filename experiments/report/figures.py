@@ -157,7 +157,7 @@ def plane(folder: ExperimentFolder) -> Iterator[Shown]:
         {
             "title": f"{folder.name}: the valence–arousal plane, trial by trial",
             "ratings": ratings,
-            "predicted": tables,
+            "predicted": {row: table.reindex(ratings.index) for row, table in tables.items()},
             "centre": (middle, middle),
             "limits": (-0.08, 1.08) if is_class else tuple(bounds) if bounds else None,
             "unit": "P(high)" if is_class else "native scale",
@@ -214,9 +214,9 @@ def _in_plane(predictions: pd.DataFrame, pair: dict[str, tuple[str, dict[str, An
     """A row for each trial: rated and predicted valence and arousal; of two classes the probability of the high one."""
     columns = {}
     for axis, (target, block) in pair.items():
-        pooled = pool(predictions[predictions[f"label_{target}"].notna()], target, block["classes"]).set_index("trial")
-        columns[f"rated {axis}"] = pooled[f"label_{target}"]
-        columns[axis] = pooled[columns_of(target, block["classes"])[-1]]
+        known, value = predictions[predictions[f"label_{target}"].notna()], columns_of(target, block["classes"])[-1]
+        pooled = pool(known, target, block["classes"]).groupby("trial")[[f"label_{target}", value]].mean()
+        columns[f"rated {axis}"], columns[axis] = pooled[f"label_{target}"], pooled[value]
     return pd.DataFrame(columns).dropna()
 
 

@@ -5,13 +5,17 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pandas as pd
 import pytest
 from conftest import Place
 
 from affect.errors import UserError
 from affect.reporting.page import Fragment, Page, Section, Table, Text, render
 from experiments.report import ExperimentFolder, whole
+from experiments.report.figures import plane
 from scripts.report import main as report
 
 OUTSIDE = re.compile(r"""(?:src|href|srcset|action)\s*=\s*["'](?!data:|#)|url\((?!["']?data:)|@import|<script""")
@@ -65,6 +69,20 @@ def test_which_figures_follows_from_what_the_folder_holds(own: Path) -> None:
     names = {one.name for one in whole(ExperimentFolder(own))}
     assert "split" not in names
     assert not any(name.startswith("training") for name in names)
+
+
+def test_the_plane_needs_both_targets_of_one_kind(tmp_path: Path) -> None:
+    ratings = pd.DataFrame({"subject": "a", "trial": range(9), "label_v": range(9), "label_a": range(8, -1, -1)})
+    told = ratings.assign(predicted_v=ratings["label_v"] / 2, predicted_a=4.0)
+    block = {"classes": [], "bounds": (0.0, 8.0)}
+    targets = {"v": {**block, "init_args": {"rating": "valence"}}, "a": {**block, "init_args": {"rating": "arousal"}}}
+    summary = {"targets": targets}
+    folder: Any = SimpleNamespace(name="n", summary=summary, chosen={"m/n": []}, predictions=lambda row: told)
+    (shown,) = plane(folder)
+    shown.save(tmp_path)
+    assert (tmp_path / "plane.svg").stat().st_size > 1000
+    summary["targets"] = {"v": targets["v"]}
+    assert not list(plane(folder))
 
 
 def test_half_written_folders_are_refused(own: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,8 @@ def draw(plane: Plane) -> Figure:
     """A panel for the ratings and one for each method; colour and sign are the quadrant that was rated."""
     ratings = plane["ratings"]
     chosen = np.random.default_rng(0).permutation(len(ratings))[:_MOST]
-    high = [ratings[name].to_numpy() > centre for name, centre in zip(("valence", "arousal"), plane["centre"])]  # noqa: B905
+    pairs = zip(("valence", "arousal"), plane["centre"], strict=True)
+    high = [ratings[name].to_numpy() > centre for name, centre in pairs]
     quadrant = (2 * high[0] + high[1])[chosen]
     panels = {"as rated": ratings, **plane["predicted"]}
     columns = min(3, len(panels))
