@@ -13,11 +13,12 @@ from experiments.config import Experiment
 def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> int:
     """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
     experiment = check(experiment)
-    from experiments.launch import launch, warm_up
+    from experiments.launchers import launcher_of
     from experiments.plan import make
 
-    if not (dry_run or audit) and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
-        warm_up()
+    launcher = launcher_of(experiment)
+    if not (dry_run or audit):
+        launcher.prepare()
     with Progress("people") as bar:
         plan = make(experiment, bar.stage)
     done = sum(run.done for run in plan.runs)
@@ -37,7 +38,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from experiments.summary import summarise
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:
-        failures = launch(plan, bar.epoch)
+        failures = launcher.launch(plan, bar.epoch)
     if failures:
         for failure in failures[:5]:
             print(f"error: {failure}", file=sys.stderr)

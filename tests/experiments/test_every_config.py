@@ -103,7 +103,7 @@ def small(corpus: str, root: Path, seconds: float, filmed: bool = False, segment
 @pytest.mark.filterwarnings("ignore")
 def test_every_config_runs_end_to_end(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = load(path)
-    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--compute.workers=1"]
+    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--launcher.local.workers=1"]
     places = [f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"]
     code = main([f"--config={path}", *tiny(experiment, tmp_path / "corpora"), *places, *quickly])
     printed = capsys.readouterr()
