@@ -198,8 +198,8 @@ class Compute(Section):
     """Where the networks train."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Of the numbers in training, as Lightning names it; weights and predictions are float32."""
-    compile: Literal["no", "inductor", "cudagraphs", "aot_eager"] = "no"
-    """Backend of torch.compile for the encoders; it pays where a run lasts minutes."""
+    compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None
+    """Backend of torch.compile for the encoders, which pays where a run lasts minutes; default: not compiled."""
 
 
 class Local(Section):

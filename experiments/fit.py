@@ -28,7 +28,7 @@ def fit(
 ) -> None:
     """Train `learner`; it then holds the weights of the epoch that the experiment's selection names."""
     _quiet()
-    if experiment.compute.compile != "no":
+    if experiment.compute.compile:
         for encoder in (module for module in learner.modules() if isinstance(module, Encoder)):
             encoder.compile(backend=experiment.compute.compile)
     last = ModelCheckpoint(

@@ -14,10 +14,12 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     """Prepare, run what is not done, print the table; or look for leaks. 0, or 1: a run failed, or there is a leak."""
     experiment = check(experiment)
     from experiments.launchers import launcher_of
+    from experiments.objective import AgentRun
     from experiments.plan import make
 
     launcher = launcher_of(experiment)
     if not (dry_run or audit):
+        agent = AgentRun(experiment)
         launcher.prepare()
     with Progress("people") as bar:
         plan = make(experiment, bar.stage)
@@ -38,7 +40,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from experiments.summary import summarise
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:
-        failures = launcher.launch(plan, bar.epoch)
+        failures = launcher.launch(plan, agent.follow(plan, bar.epoch))
     if failures:
         for failure in failures[:5]:
             print(f"error: {failure}", file=sys.stderr)
@@ -53,6 +55,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
+    agent.finish(plan)
     _say(f"\n{plan.folder / 'summary.json'}")
     return 0
 

@@ -26,6 +26,9 @@ Report = Callable[[str, int], None]
 class Launcher(ABC):
     """Makes the runs of a plan, somewhere."""
 
+    workers: int = 1
+    """Processes of this machine among which runs are divided."""
+
     def prepare(self) -> None:  # noqa: B027
         """What can begin while the data is being prepared, and what must be there at all.
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 import time
 import uuid
 from importlib import util
@@ -19,6 +20,8 @@ THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLA
 ROOT = Path(__file__).resolve().parents[2]
 GONE = 3.0
 """For so long the head may be silent, s."""
+PATIENCE = 120.0
+"""The same, at the start."""
 
 
 class OnRay(Launcher):
@@ -57,6 +60,9 @@ class _Driver:
 
         os.chdir(self.worker.directory)
         plan = make(self.worker.experiment)
+        silence = threading.Timer(PATIENCE, os._exit, [1])
+        silence.daemon = True
+        silence.start()
         try:
             ray.init(
                 address=self.settings.address,
@@ -72,6 +78,7 @@ class _Driver:
                 "a Ray cluster that answers",
                 "start one (ray start --head), or set --launcher.ray.address=local",
             ) from None
+        silence.cancel()
         head = str(ray.get_runtime_context().gcs_address)
         found = watch(plan, self.worker.attempt, lambda most: _Tasks(self.settings, self.worker, most, head), report)
         ray.shutdown()
@@ -128,7 +135,7 @@ def _task(worker: Worker) -> list[str]:
 def _gone(settings: Ray) -> UserError:
     return UserError(
         "launcher.ray.address",
-        f"{settings.address!r}: the head of the Ray cluster is gone",
+        f"{settings.address!r}: the head of the Ray cluster does not answer, or no more",
         "a head that lives as long as the command",
         "start it again, and give the same command: finished runs are kept, begun ones go on from their checkpoints",
     )

@@ -27,7 +27,8 @@ every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.re
 
 def test_every_yaml_is_in_a_folder_that_is_tested() -> None:
     """Where the tests below find it; one elsewhere needs a test of its own, and its folder named here."""
-    tested = [EXPERIMENTS / "configs", EXPERIMENTS / "tables"]  # the latter by test_comparison.py
+    # the latter by test_comparison.py and test_sweep.py
+    tested = [EXPERIMENTS / folder for folder in ("configs", "tables", "sweeps")]
     stray = [p for p in EXPERIMENTS.rglob("*.y*ml") if not any(p.is_relative_to(folder) for folder in tested)]
     assert stray == []
     assert len(CONFIGS) >= 2

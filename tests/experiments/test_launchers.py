@@ -123,9 +123,10 @@ def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, b
     from safetensors.torch import load_file
 
     found = []
-    for compiled in ("no", backend):
+    shortly = (*LONG, "--trainer.max_epochs=3", "--model.encoders.eeg.dropout=0", "--model.encoders.eeg.input_dropout=0")  # compiled, it is drawn otherwise
+    for compiled in ("null", backend):
         output = place.folder / compiled
-        answer = door(place.arguments(*LONG, "--trainer.max_epochs=3", f"--output={output}", f"--compute.compile={compiled}"))
+        answer = door(place.arguments(*shortly, f"--output={output}", f"--compute.compile={compiled}"))
         assert answer.code == 0, answer.err
         plans = json.loads(next(output.glob("small-*/runs.json")).read_text())
         found.append({name: load_file(output / "runs" / folder / "weights.safetensors") for name, folder in plans.items()})
@@ -176,12 +177,10 @@ def test_a_job_requeued_in_the_middle_ends_with_the_same_summary(
     subprocess.run(["scontrol", "requeue", job], check=True)
     wait_for(lambda: "R" not in state(job))
     assert not (checkpoint.parent / "done").exists()
-    begun = checkpoint.stat().st_mtime_ns
     subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"])  # or it waits two minutes
     answer = ended(command, 900)
     assert answer.code == 0, answer.err
-    assert begun
-    (log,) = place.output.glob("small-*/slurm/*log.err")
+    (log,) = place.output.glob("small-*/slurm/*log.out")
     assert log.read_text().count("Starting with") == 2
     elsewhere = tmp_path / "elsewhere"
     assert door(place.arguments(*LONG, f"--output={elsewhere}")).code == 0
@@ -196,26 +195,39 @@ def state(job: str) -> str:
 # ---- Ray
 
 
+OPEN = {"RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
+"""No token, on this machine alone; and time, as it may be busy."""
+
+
+PORTS = ("dashboard-agent-grpc-port", "dashboard-agent-listen-port", "metrics-export-port", "runtime-env-agent-port")
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
 class Cluster:
     """A head and a second node on this machine, a processor each."""
 
     def __init__(self) -> None:
         self.folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets are in it
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        self.address = f"127.0.0.1:{free_port()}"
         self.nodes = [self._node("--head", f"--port={self.address.rpartition(':')[2]}", "--include-dashboard=false")]
         wait_for(self._answers, 120)
         self.nodes.append(self._node(f"--address={self.address}"))
 
     def _node(self, *arguments: str) -> subprocess.Popen[bytes]:
         program = Path(sys.executable).with_name("ray")
+        ports = [f"--{what}={free_port()}" for what in PORTS]  # or a node dies when its agents are slow to choose
         more = [f"--temp-dir={self.folder}"] if "--head" in arguments else []
         return subprocess.Popen(
-            [program, "start", *arguments, *more, "--num-cpus=1", "--block", "--disable-usage-stats"],
+            [program, "start", *arguments, *more, *ports, "--num-cpus=1", "--block", "--disable-usage-stats"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env=os.environ | OPEN,
         )
 
     def _answers(self) -> bool:
@@ -254,7 +266,7 @@ def cluster() -> Iterator[Cluster]:
 @pytest.mark.slow
 def test_ray_loses_a_worker_and_then_its_head(place: Place, start: Start, door: Door, cluster: Cluster, tmp_path: Path) -> None:
     ray = "--launcher={ray: {address: '" + cluster.address + "'}}"
-    command = start(place.arguments(ray, *LONG))
+    command = start(place.arguments(ray, *LONG), variables=OPEN)
     wait_for(lambda: [*place.output.glob("runs/*/last.ckpt")])
     at_work = cluster.processes("ray::_task")
     assert at_work
@@ -267,11 +279,11 @@ def test_ray_loses_a_worker_and_then_its_head(place: Place, start: Start, door: 
     assert place.summary() == expected.read_bytes()
 
     more = (*LONG, "--seeds=[0, 1]")
-    command = start(place.arguments(ray, *more))
+    command = start(place.arguments(ray, *more), variables=OPEN)
     wait_for(lambda: [*place.output.glob("runs/*/last.ckpt")])
     cluster.stop(0)
     answer = ended(command, 300)
-    answer.refused("launcher.ray.address", "head of the Ray cluster is gone", "as long as", "same command")
+    answer.refused("launcher.ray.address", "does not answer, or no more", "as long as", "same command")
     cluster.stop(1)
     done = {path: path.stat().st_mtime_ns for path in place.done()}
     assert len(done) >= 4
