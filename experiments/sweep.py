@@ -201,7 +201,9 @@ def _check_objective(objective: Objective, experiment: Experiment) -> None:
         raise UserError("metric.name", f"no method {objective.method!r}", f"one of {own}", "correct the name")
     if experiment.pretraining or experiment.search or experiment.selection == "oracle":
         key = "pretraining" if experiment.pretraining else "search" if experiment.search else "selection"
-        raise UserError(key, "in a sweep", "an experiment whose runs are scored, and chosen by the sweep", "take it out")
+        raise UserError(
+            key, "in a sweep", "an experiment whose runs are scored, and chosen by the sweep", "take it out"
+        )
     if objective.validator in NEEDS_VALIDATION and not build(experiment.protocol, Protocol, "protocol").holds_out:
         raise UserError(
             "metric.name",

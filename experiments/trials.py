@@ -160,9 +160,7 @@ def _make(checked: Checked, study: optuna.Study, trial: Trial, more: tuple[str, 
 
 
 def _study(checked: Checked, folder: Path) -> optuna.Study:
-    storage = optuna.storages.JournalStorage(
-        optuna.storages.journal.JournalFileBackend(str(folder / "journal.log"))
-    )
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "journal.log")))
     early = checked.sweep.early_terminate
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if early:  # W&B's hyperband stops a trial that is not among the best 1/eta at min_iter · etaⁿ, as this does
@@ -217,4 +215,3 @@ def _distribution(parameter: Parameter) -> BaseDistribution:
     if parameter.whole:
         return IntDistribution(int(parameter.min), int(parameter.max))
     return FloatDistribution(float(parameter.min), float(parameter.max), log=parameter.log)
-

@@ -30,7 +30,10 @@ def text(rows: Sequence[Mapping[str, Any]], metric: str, reads_target: bool) -> 
         for rank, row in enumerate(rows[:SHOWN], start=1)
     ]
     widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    table = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in (head, *lines)]
+    table = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (head, *lines)
+    ]
     more = [f"… and {len(rows) - SHOWN} more"] if len(rows) > SHOWN else []
     seen = "unlabelled windows of the target: transductive" if reads_target else "source people alone"
     return "\n".join([f"chosen by {metric} (the higher the better), which looks at {seen}", *table, *more])

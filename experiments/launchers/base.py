@@ -136,9 +136,7 @@ class Crew(ABC):
         """What stopped those that ended before they could make runs."""
 
 
-def watch(
-    plan: Plan, attempt: str, gather: Callable[[int], Crew], report: Report, pause: float = 1.0
-) -> list[str]:
+def watch(plan: Plan, attempt: str, gather: Callable[[int], Crew], report: Report, pause: float = 1.0) -> list[str]:
     """Have crews make the runs, and tell of each as its folder does.
 
     Args:
@@ -166,9 +164,7 @@ def watch(
     return failures
 
 
-def _looked_at(
-    waiting: Sequence[Run], attempt: str, failures: list[str], epochs: int, report: Report
-) -> list[Run]:
+def _looked_at(waiting: Sequence[Run], attempt: str, failures: list[str], epochs: int, report: Report) -> list[Run]:
     """Those that are still neither done nor failed."""
     left = []
     for run in waiting:

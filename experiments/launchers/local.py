@@ -2,6 +2,7 @@
 
 import os
 import uuid
+from pathlib import Path
 from typing import Literal
 
 from experiments.config import Local
@@ -31,7 +32,7 @@ class OnThisMachine(Launcher):
         if count < 2:
             return work(plan, report, attempt)
         try:
-            worker = Worker(plan.experiment, plan.folder, attempt, os.getcwd(), waits=True)
+            worker = Worker(plan.experiment, plan.folder, attempt, str(Path.cwd()), waits=True)
             return in_processes(worker, count, report)
         except Died as death:
             return [str(death)]

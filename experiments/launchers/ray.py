@@ -16,7 +16,7 @@ from experiments.launchers.base import Crew, Launcher, Report, Worker, watch
 from experiments.launchers.processes import Died, in_processes, warm_up
 from experiments.plan import Plan, make
 
-THREADS = {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 ROOT = Path(__file__).resolve().parents[2]
 GONE = 3.0
 """For so long the head may be silent, s."""
@@ -42,7 +42,7 @@ class OnRay(Launcher):
     def launch(self, plan: Plan, report: Report) -> list[str]:
         if all(run.done for run in plan.runs):
             return []
-        worker = Worker(plan.experiment, plan.folder, uuid.uuid4().hex, os.getcwd(), waits=False)
+        worker = Worker(plan.experiment, plan.folder, uuid.uuid4().hex, str(Path.cwd()), waits=False)
         try:
             return in_processes(_Driver(self.settings, worker), 1, report)
         except Died:

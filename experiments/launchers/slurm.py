@@ -41,7 +41,7 @@ class OnSlurm(Launcher):
 
     def launch(self, plan: Plan, report: Report) -> list[str]:
         attempt = uuid.uuid4().hex
-        worker = _Job(plan.experiment, plan.folder, attempt, os.getcwd(), waits=False)
+        worker = _Job(plan.experiment, plan.folder, attempt, str(Path.cwd()), waits=False)
         crews: list[_Array] = []
 
         def gather(most: int) -> Crew:
@@ -70,9 +70,7 @@ class _Array(Crew):
     def __init__(self, settings: Slurm, worker: _Job, count: int, logs: Path) -> None:
         import submitit
 
-        executor = submitit.AutoExecutor(
-            logs, cluster=settings.executor, slurm_max_num_timeout=settings.timeouts
-        )
+        executor = submitit.AutoExecutor(logs, cluster=settings.executor, slurm_max_num_timeout=settings.timeouts)
         given = {
             "slurm_job_name": worker.experiment.name,
             "timeout_min": settings.minutes,
@@ -108,7 +106,9 @@ class _Array(Crew):
 
     def errors(self) -> list[str]:
         found = [error for job in self.jobs if job.paths.result_pickle.exists() and (error := job.exception())]
-        return [str(error) for error in found] or [f"the jobs ended before they made a run; see {self.jobs[0].paths.folder}"]
+        return [str(error) for error in found] or [
+            f"the jobs ended before they made a run; see {self.jobs[0].paths.folder}"
+        ]
 
     def cancel(self) -> None:
         if self.settings.executor == "local":

@@ -93,9 +93,7 @@ def test_what_changes_numbers_is_in_the_name_of_a_run(place: Place) -> None:
     assert not names("--compute.compile=inductor") & own
 
 
-def test_precision_and_compilation_reach_the_network(
-    place: Place, door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_precision_and_compilation_reach_the_network(place: Place, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
     from affect.encoders import BandMLP
@@ -123,13 +121,20 @@ def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, b
     from safetensors.torch import load_file
 
     found = []
-    shortly = (*LONG, "--trainer.max_epochs=3", "--model.encoders.eeg.dropout=0", "--model.encoders.eeg.input_dropout=0")  # compiled, it is drawn otherwise
+    shortly = (
+        *LONG,
+        "--trainer.max_epochs=3",
+        "--model.encoders.eeg.dropout=0",
+        "--model.encoders.eeg.input_dropout=0",
+    )  # compiled, it is drawn otherwise
     for compiled in ("null", backend):
         output = place.folder / compiled
         answer = door(place.arguments(*shortly, f"--output={output}", f"--compute.compile={compiled}"))
         assert answer.code == 0, answer.err
         plans = json.loads(next(output.glob("small-*/runs.json")).read_text())
-        found.append({name: load_file(output / "runs" / folder / "weights.safetensors") for name, folder in plans.items()})
+        found.append(
+            {name: load_file(output / "runs" / folder / "weights.safetensors") for name, folder in plans.items()}
+        )
     eager, compiled_ = found
     for name, weights in eager.items():
         for key, tensor in weights.items():
@@ -264,7 +269,9 @@ def cluster() -> Iterator[Cluster]:
 
 
 @pytest.mark.slow
-def test_ray_loses_a_worker_and_then_its_head(place: Place, start: Start, door: Door, cluster: Cluster, tmp_path: Path) -> None:
+def test_ray_loses_a_worker_and_then_its_head(
+    place: Place, start: Start, door: Door, cluster: Cluster, tmp_path: Path
+) -> None:
     ray = "--launcher={ray: {address: '" + cluster.address + "'}}"
     command = start(place.arguments(ray, *LONG), variables=OPEN)
     wait_for(lambda: [*place.output.glob("runs/*/last.ckpt")])

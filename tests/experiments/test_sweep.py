@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from test_every_config import tiny
 
 from affect.errors import UserError
 from experiments.load import load
 from experiments.sweep import load_sweep
-from test_every_config import tiny
 
 if TYPE_CHECKING:
     from conftest import Door, Place, Start
@@ -116,7 +116,9 @@ def test_every_sweep_fits_its_experiment_and_the_agents_form(path: Path, tmp_pat
     drawn = checked.drawn(0)
     command = agents_command(path, drawn)
     assert command[:4] == ["/usr/bin/env", "python", "experiments/run.py", f"--config={config}"]
-    assert load(Path(config), command[4:]) == load(Path(config), [*checked.overrides[: len(command) - 4 - len(drawn)], *command[-len(drawn):]])
+    assert load(Path(config), command[4:]) == load(
+        Path(config), [*checked.overrides[: len(command) - 4 - len(drawn)], *command[-len(drawn) :]]
+    )
 
 
 def test_every_method_of_search_is_shipped() -> None:
@@ -237,7 +239,7 @@ def test_twelve_trials_of_the_quickstart_killed_and_resumed(start: Start, tmp_pa
     command.wait()
     before = runs(tmp_path / "runs")
     answer = start([str(own)], script="scripts/sweep.py")
-    out, err = answer.communicate(timeout=900)
+    _, err = answer.communicate(timeout=900)
     assert answer.returncode == 0, err
     after = runs(tmp_path / "runs")
     assert after.items() >= before.items()
