@@ -15,6 +15,8 @@ from typing import Any
 import optuna
 from filelock import FileLock, Timeout
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from affect.errors import UserError
@@ -160,7 +162,7 @@ def _make(checked: Checked, study: optuna.Study, trial: Trial, more: tuple[str, 
 
 
 def _study(checked: Checked, folder: Path) -> optuna.Study:
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(folder / "journal.log")))
+    storage = JournalStorage(JournalFileBackend(str(folder / "journal.log")))
     early = checked.sweep.early_terminate
     pruner: optuna.pruners.BasePruner = optuna.pruners.NopPruner()
     if early:  # W&B's hyperband stops a trial that is not among the best 1/eta at min_iter · etaⁿ, as this does

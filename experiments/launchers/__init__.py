@@ -1,6 +1,6 @@
 """Who makes the runs of a plan: processes of this machine, a Ray cluster, SLURM jobs. The results are the same."""
 
-from experiments.config import Experiment
+from experiments.config import Experiment, Local
 from experiments.launchers.base import Launcher, Report
 
 __all__ = ["Launcher", "Report", "launcher_of"]
@@ -19,4 +19,4 @@ def launcher_of(experiment: Experiment) -> Launcher:
         return OnSlurm(chosen.slurm)
     from experiments.launchers.local import OnThisMachine
 
-    return OnThisMachine(chosen.local, experiment.compute.accelerator)
+    return OnThisMachine(chosen.local or Local(), experiment.compute.accelerator)

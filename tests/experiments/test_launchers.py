@@ -216,7 +216,8 @@ def free_port() -> int:
 class Cluster:
     """A head and a second node on this machine, a processor each."""
 
-    def __init__(self) -> None:
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment | OPEN
         self.folder = tempfile.mkdtemp(prefix="ray-")  # short: sockets are in it
         self.address = f"127.0.0.1:{free_port()}"
         self.nodes = [self._node("--head", f"--port={self.address.rpartition(':')[2]}", "--include-dashboard=false")]
@@ -232,7 +233,7 @@ class Cluster:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env=os.environ | OPEN,
+            env=self.environment,
         )
 
     def _answers(self) -> bool:
@@ -259,9 +260,9 @@ class Cluster:
 
 
 @pytest.fixture
-def cluster() -> Iterator[Cluster]:
+def cluster(environment: dict[str, str]) -> Iterator[Cluster]:
     pytest.importorskip("ray")
-    made = Cluster()
+    made = Cluster(environment)
     yield made
     for node in reversed(range(len(made.nodes))):
         made.stop(node)
