@@ -97,10 +97,10 @@ def _adopted(task: Task, future: "Future[dict[str, Facts] | UserError]", stores:
         result = future.result()
     except BrokenProcessPool:
         raise UserError(
-            "compute.workers",
+            "launcher.local.workers",
             f"a process preparing {task.person} was killed, as happens when memory runs out",
             "memory for as many people at a time as there are workers",
-            "set --compute.workers=1; people who are finished are kept",
+            "set --launcher.local.workers=1; people who are finished are kept",
         ) from None
     for name in task.stores():
         part = _part(name, task.person)

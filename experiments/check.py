@@ -231,13 +231,20 @@ def _complete(experiment: Experiment) -> Experiment:
             # Built once, small, so that a class can refuse its arguments before any data is read.
             given = {"dim": 2, "classes": (2,), "domains": 2}
             build(method.alignment, Alignment, f"methods.{name}.alignment", given)
-    accelerator = experiment.compute.accelerator
-    if accelerator != "cpu":
+    _check_compute(experiment)
+    return Experiment.model_validate(tree)
+
+
+def _check_compute(experiment: Experiment) -> None:
+    """Refuse a device that is not there; on a cluster it is known where the runs are made."""
+    compute = experiment.compute
+    if compute.precision == "16-mixed" and compute.accelerator == "cpu":
+        raise UserError("compute.precision", "'16-mixed' on a CPU", "a GPU, or another precision", "use bf16-mixed")
+    if compute.accelerator != "cpu" and experiment.launcher.local is not None:
         import torch
 
-        if not (torch.cuda.is_available() if accelerator == "gpu" else torch.backends.mps.is_available()):
-            raise UserError("compute.accelerator", f"{accelerator!r}", "one that torch finds here", "use cpu")
-    return Experiment.model_validate(tree)
+        if not (torch.cuda.is_available() if compute.accelerator == "gpu" else torch.backends.mps.is_available()):
+            raise UserError("compute.accelerator", f"{compute.accelerator!r}", "one that torch finds here", "use cpu")
 
 
 def _complete_transfer(tree: dict[str, Any], sections: Mapping[str, TransferConfig], key: str) -> None:

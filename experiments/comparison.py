@@ -264,7 +264,7 @@ def _results(table: Table, make: bool, workers: int, stand_in: bool) -> tuple[li
             name, found = one.folder, stored(Path(one.folder).expanduser())
         else:
             assert one.config is not None
-            overrides = [*one.overrides, f"--compute.workers={workers}"]
+            overrides = [f"--launcher.local.workers={workers}", *one.overrides]
             experiment = load(ROOT / one.config, overrides)
             if stand_in:
                 corpora = json.dumps([_stand_in(c, table.stand_in) for c in experiment.data.corpus])

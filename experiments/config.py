@@ -205,10 +205,69 @@ class Trainer(Section):
 
 
 class Compute(Section):
-    workers: Annotated[int, Field(ge=0)] = 0
-    """Runs at a time, each in a process with one thread; 0 is one for each core. Changes no result."""
     accelerator: Literal["cpu", "gpu", "mps"] = "cpu"
-    """Where the networks train; gpu runs are made one at a time."""
+    """Where the networks train."""
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    """Of the numbers in training, as Lightning names it; weights and predictions are float32."""
+    compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None
+    """Backend of torch.compile for the encoders, which pays where a run lasts minutes; default: not compiled."""
+
+
+class Local(Section):
+    workers: Annotated[int, Field(ge=0)] = 0
+    """Runs at a time, each in a process with one thread; 0 is one for each core. On a GPU it is one."""
+
+
+class Ray(Section):
+    address: str = "auto"
+    """host:port of a cluster, auto for the one this machine is part of, or local: one that is started for the runs."""
+    cpus: PositiveFloat = 1.0
+    """Of each run."""
+    gpus: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    """Of each run; 0.25: four runs share one."""
+    retries: Annotated[int, Field(ge=0)] = 3
+    """How often a worker that is lost is begun again."""
+
+
+class Slurm(Section):
+    jobs: PositiveInt = 4
+    """In the array; each makes runs until none is left."""
+    minutes: PositiveInt = 240
+    """Time limit of a job, after which it is requeued."""
+    timeouts: Annotated[int, Field(ge=0)] = 10
+    """How often a job may be requeued for its time; preemptions are not counted."""
+    cpus: PositiveInt = 1
+    """Of each job."""
+    gpus: Annotated[int, Field(ge=0)] = 0
+    """Of each job."""
+    memory_gb: PositiveFloat | None = None
+    """Of each job; default: what the cluster gives."""
+    partition: str | None = None
+    account: str | None = None
+    setup: list[str] = []
+    """Shell lines before a job, such as module load."""
+    more: dict[str, Any] = {}
+    """Other options of sbatch by their long names, such as {qos: low}."""
+    executor: Literal["slurm", "local"] = "slurm"
+    """local: submitit's own, as processes of this machine; to try a config without a cluster."""
+
+
+class Launcher(Section):
+    local: Local | None = None
+    """Processes of this machine; the default."""
+    ray: Ray | None = None
+    """A Ray cluster; needs the extra ray."""
+    slurm: Slurm | None = None
+    """SLURM jobs; needs the extra slurm."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "Launcher":
+        named = [name for name in Launcher.model_fields if getattr(self, name) is not None]
+        if len(named) > 1:
+            raise UserError("launcher", " and ".join(named), "one launcher", f"set --launcher='{{{named[-1]}: {{}}}}'")
+        if not named:
+            object.__setattr__(self, "local", Local())
+        return self
 
 
 class WandB(Section):
@@ -249,6 +308,8 @@ class Experiment(Section):
     """Every fold and method is run with each seed."""
     trainer: Trainer = Trainer()
     compute: Compute = Compute()
+    launcher: Launcher = Launcher()
+    """Who makes the runs: local, ray or slurm, with its settings; changes no result."""
     wandb: WandB = WandB()
     output: str = "runs"
     """Folder of runs and results."""

@@ -61,6 +61,6 @@ def prepared(experiment: Experiment, progress: Progress = lambda what, done, tot
         Path(data.cache).expanduser(),
         data.bad_trials,
         data.scale,
-        experiment.compute.workers,
+        local.workers if (local := experiment.launcher.local) else 0,
         progress,
     )

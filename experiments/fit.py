@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments import LightningEnvironment
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 
+from affect.encoders import Encoder
 from affect.learners.base import Learner
 from datamodules.module import FoldData
 from experiments.config import Experiment
@@ -26,6 +28,9 @@ def fit(
 ) -> None:
     """Train `learner`; it then holds the weights of the epoch that the experiment's selection names."""
     _quiet()
+    if experiment.compute.compile:
+        for encoder in (module for module in learner.modules() if isinstance(module, Encoder)):
+            encoder.compile(backend=experiment.compute.compile)
     last = ModelCheckpoint(
         dirpath=run.folder,
         filename="last",
@@ -38,6 +43,8 @@ def fit(
         max_epochs=experiment.trainer.max_epochs,
         accelerator=experiment.compute.accelerator,
         devices=1,
+        precision=experiment.compute.precision,
+        plugins=[LightningEnvironment()],  # a run is one process, whether or not SLURM is around it
         deterministic=True,
         logger=logger or False,
         # `best` before `last`, so that the last checkpoint knows the best score of its own epoch.

@@ -193,7 +193,7 @@ def _shared(experiment: Experiment, fingerprint: str) -> dict[str, Any]:
     return {
         "code": [code(*_CODE), *versions()],
         "foreign": sorted({f"{m} {source}" for m in _modules(experiment.model_dump()) if (source := foreign(m))}),
-        "accelerator": experiment.compute.accelerator,
+        **experiment.compute.model_dump(),
         "data": fingerprint,
         "epoch": "best" if experiment.selection == "source-validation" else "last",
         **experiment.model_dump(

@@ -20,11 +20,14 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     experiment = check(experiment)
     if experiment.wandb.mode != tracking:
         _say("nobody is logged in to W&B: goes on offline, as wandb.without_key says")
-    from experiments.launch import launch, warm_up
+    from experiments.launchers import launcher_of
+    from experiments.objective import AgentRun
     from experiments.plan import make
 
-    if not (dry_run or audit) and experiment.compute.workers != 1 and experiment.compute.accelerator == "cpu":
-        warm_up()
+    launcher = launcher_of(experiment)
+    if not (dry_run or audit):
+        agent = AgentRun(experiment)
+        launcher.prepare()
     with Progress("people") as bar:
         plan = make(experiment, bar.stage)
     done = sum(run.done for run in plan.runs)
@@ -45,7 +48,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from experiments.tracking_summary import track_summary
 
     with Progress("epochs", (len(plan.runs) - done) * experiment.trainer.max_epochs) as bar:
-        failures = launch(plan, bar.epoch)
+        failures = launcher.launch(plan, agent.follow(plan, bar.epoch))
     if failures:
         for failure in failures[:5]:
             print(f"error: {failure}", file=sys.stderr)
@@ -67,6 +70,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     folder = ExperimentFolder(plan.folder)
     page = page_of(folder, list(brief(folder)))
     track_summary(plan)
+    agent.finish(plan)
     _say(f"\n{folder.path / 'summary.json'}\n{page}")
     return 0
 

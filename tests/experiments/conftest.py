@@ -32,7 +32,7 @@ methods:
   source-only: {}
   dann: {alignment: {class_path: affect.alignment.DANN, init_args: {weight: 0.1}}}
 trainer: {max_epochs: 2, batch_size: 16, checkpoint_every: 1}
-compute: {workers: 1}
+launcher: {local: {workers: 1}}
 wandb: {mode: disabled}
 """
 MESSAGE = re.compile(

@@ -311,7 +311,7 @@ def audit_of(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> di
     from experiments.load import load
     from experiments.run import main
 
-    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--compute.workers=1"]
+    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--launcher.local.workers=1"]
     places = [f"--data.cache={folder / 'cache'}", f"--output={folder / 'runs'}"]
     code = main([f"--config={path}", *tiny(load(path), folder / "corpora"), *places, *quickly, "--audit"])
     printed = capsys.readouterr()

@@ -57,7 +57,7 @@ def config(corpus: str, arguments: dict[str, Any], streams: tuple[str, ...], fol
         },
         "protocol": "datamodules.protocols.LeaveOneSubjectOut",
         "model": {"encoders": dict.fromkeys(streams, "affect.encoders.BandMLP")},
-        "compute": {"workers": 1},
+        "launcher": {"local": {"workers": 1}},
     }
 
 

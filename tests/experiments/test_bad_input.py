@@ -153,7 +153,7 @@ def test_a_bad_file_is_named(
 
 def test_a_bad_file_is_named_by_a_command_with_workers(spoilt: Place, start: Start) -> None:
     cut_off(spoilt.root / INNER / "s03.dat")
-    answer = start(spoilt.arguments("--compute.workers=2")).answer()  # whoever still holds stderr is waited for
+    answer = start(spoilt.arguments("--launcher.local.workers=2")).answer()  # whoever still holds stderr is waited for
     answer.refused("s03.dat", "bytes", "a whole pickle", AGAIN)
     assert answer.out == ""
     assert [*spoilt.prepared()] == ["s01", "s02"]

@@ -21,7 +21,7 @@ def test_without_an_effect_every_interval_contains_chance(tmp_path: Path) -> Non
         "--seeds=[0,1,2]",
         "--trainer.max_epochs=4",
         "--wandb.mode=disabled",
-        "--compute.workers=1",
+        "--launcher.local.workers=1",
     ]
     assert main(arguments) == 0
     (path,) = (tmp_path / "runs").glob("quickstart-*/summary.json")

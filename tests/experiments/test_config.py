@@ -85,7 +85,7 @@ def at(experiment: Experiment, dotted: str) -> Any:
         # what is not in the file yet
         ("--methods.late.alignment.class_path=affect.alignment.DANN", "methods.late.alignment.init_args", {}),
         ("--model.fusion.class_path=affect.fusion.Concatenation", "model.fusion.init_args", {}),
-        ("--compute.workers=2", "compute.workers", 2),
+        ("--launcher.local.workers=2", "launcher.local.workers", 2),
     ],
 )
 def test_an_override_changes_one_leaf(base: Path, override: str, key: str, value: Any) -> None:

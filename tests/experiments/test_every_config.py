@@ -26,7 +26,8 @@ every_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.re
 
 def test_every_yaml_is_in_a_folder_that_is_tested() -> None:
     """Where the tests below find it; one elsewhere needs a test of its own, and its folder named here."""
-    tested = [EXPERIMENTS / "configs", EXPERIMENTS / "tables"]  # the latter by test_comparison.py
+    # the latter by test_comparison.py and test_sweep.py
+    tested = [EXPERIMENTS / folder for folder in ("configs", "tables", "sweeps")]
     stray = [p for p in EXPERIMENTS.rglob("*.y*ml") if not any(p.is_relative_to(folder) for folder in tested)]
     assert stray == []
     assert len(CONFIGS) >= 2
@@ -92,7 +93,7 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
 @pytest.mark.filterwarnings("ignore")
 def test_every_config_runs_end_to_end(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     experiment = load(path)
-    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--compute.workers=1"]
+    quickly = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--launcher.local.workers=1"]
     places = [f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"]
     code = main([f"--config={path}", *tiny(experiment, tmp_path / "corpora"), *places, *quickly])
     printed = capsys.readouterr()

@@ -51,7 +51,7 @@ def experiment(corpus: type[Corpus], component: dict[str, Any], tmp_path: Path) 
         "normalisation": ["subject"],
         "model": {"encoders": dict.fromkeys(streams, "affect.encoders.BandMLP")},
         "trainer": {"max_epochs": 1, "batch_size": 256},
-        "compute": {"workers": 1},
+        "launcher": {"local": {"workers": 1}},
         "wandb": {"mode": "disabled"},
         "output": str(tmp_path / "runs"),
     }
@@ -107,7 +107,7 @@ def test_every_open_corpus_goes_from_its_files_to_a_table(
             f"--data.corpus.subjects={json.dumps(people)}",
             "--protocol=datamodules.protocols.LeaveOneSubjectOut",
             "--methods={}",
-            *("--trainer.max_epochs=1", "--seeds=[0]", "--compute.workers=1", "--wandb.mode=disabled"),
+            *("--trainer.max_epochs=1", "--seeds=[0]", "--launcher.local.workers=1", "--wandb.mode=disabled"),
             *(f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"),
         ]
     )

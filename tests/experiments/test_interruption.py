@@ -78,7 +78,7 @@ def test_killed_three_times_the_results_are_the_same(
     assert [*prepared] == ["s01", "s02"]
 
     # 2: early, with two workers at work
-    command = start(place.arguments("--compute.workers=2"))
+    command = start(place.arguments("--launcher.local.workers=2"))
     wait_for(place.done)
     workers = members(command.pid)
     command.kill()
@@ -105,7 +105,7 @@ def test_killed_three_times_the_results_are_the_same(
 DIE_AND_GO_ON = """
 import os, signal, sys
 sys.path.insert(0, os.getcwd())
-import experiments.run, experiments.execute, experiments.launch, experiments.session, experiments.summary
+import experiments.run, experiments.execute, experiments.launchers.local, experiments.session, experiments.summary
 
 def dying(function):
     def call(*arguments, **how):
@@ -268,7 +268,7 @@ def test_ctrl_c_during_a_run_of_this_process(place: Place, door: Door, monkeypat
 
 
 def test_ctrl_c_during_a_run_of_workers(place: Place, start: Start) -> None:
-    command = start(place.arguments("--compute.workers=2", "--trainer.max_epochs=100000"))
+    command = start(place.arguments("--launcher.local.workers=2", "--trainer.max_epochs=100000"))
     wait_for(lambda: [*place.output.glob("runs/*/last.ckpt")])
     assert len(members(command.pid)) > 2
     os.killpg(command.pid, signal.SIGINT)
@@ -294,7 +294,7 @@ if any("forkserver" in argument for argument in sys.orig_argv):
 
 def test_ctrl_c_while_workers_start(place: Place, start: Start, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(PRESS_IN_FORKSERVER)
-    answer = start(place.arguments("--compute.workers=2"), variables={"PYTHONPATH": str(tmp_path)}).answer()
+    answer = start(place.arguments("--launcher.local.workers=2"), variables={"PYTHONPATH": str(tmp_path)}).answer()
     assert answer.err == INTERRUPTED
     assert answer.code == 130
     assert place.done() == []

@@ -47,7 +47,7 @@ def config(folder: Path, streams: tuple[str, ...] = ("eeg", "eda"), **more: Any)
         "protocol": LEAVE_ONE_OUT,
         "normalisation": "subject",
         "trainer": {"max_epochs": 1},
-        "compute": {"workers": 1},
+        "launcher": {"local": {"workers": 1}},
         "wandb": {"mode": "disabled"},
         "output": str(folder / "runs"),
         **more,

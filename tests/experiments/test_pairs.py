@@ -25,7 +25,7 @@ model: {encoders: {motion: affect.encoders.BandMLP}}
 methods:
   dann: {alignment: {class_path: affect.alignment.DANN, init_args: {weight: 0.1}}}
 trainer: {max_epochs: 2, batch_size: 8}
-compute: {workers: 1}
+launcher: {local: {workers: 1}}
 wandb: {mode: disabled}
 """
 

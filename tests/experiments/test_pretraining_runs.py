@@ -39,7 +39,7 @@ def config(folder: Path, name: str, **more: Any) -> Config:
             "encoders": {"eeg": {"class_path": "affect.encoders.SpatialFirstEEGNet", "init_args": {"virtual": 4}}}
         },
         "trainer": {"max_epochs": 1},
-        "compute": {"workers": 1},
+        "launcher": {"local": {"workers": 1}},
         "wandb": {"mode": "disabled"},
         "output": str(folder / "runs"),
         **more,

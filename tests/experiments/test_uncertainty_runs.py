@@ -88,7 +88,7 @@ def test_held_out_people_of_eegmat_are_not_all_covered_as_promised(tmp_path: Pat
     root = Path(os.environ.get("AFFECT_DATA", "data")) / "eegmat"
     arguments = ["--protocol.validation=0.2", "--methods={}", "--seeds=[0]", "--wandb.mode=disabled"]
     arguments += [f"--data.corpus.root={root}", f"--data.cache={tmp_path}/cache", f"--output={tmp_path}/runs"]
-    assert main(["--config=experiments/configs/eegmat.yaml", "--compute.workers=1", *arguments]) == 0
+    assert main(["--config=experiments/configs/eegmat.yaml", "--launcher.local.workers=1", *arguments]) == 0
     (path,) = tmp_path.glob("runs/eegmat-*/summary.json")
     rows = json.loads(path.read_text())["targets"]["task"]["uncertainty"]["methods"]
     for row in rows.values():

@@ -191,7 +191,7 @@ def start(forking: Forking) -> Start:
         number = len(forking.started)
         out, err = (forking.folder / f"{number}.{kind}" for kind in ("out", "err"))
         pid = forking.ask(
-            arguments=[*arguments, f"--compute.workers={3 if pool else 1}"],
+            arguments=[*arguments, f"--launcher.local.workers={3 if pool else 1}"],
             worth=0.0 if pool else 1e9,
             die=die,
             limit=limit,

@@ -35,7 +35,7 @@ def config(tmp_path: Path) -> Path:
         "model": {"encoders": dict.fromkeys(["eeg", "eda"], "affect.encoders.BandMLP"), "stream_dropout": 0.3},
         "methods": {"ridge": {"classical": "affect.classical.Ridge"}},
         "trainer": {"max_epochs": 1},
-        "compute": {"workers": 1},
+        "launcher": {"local": {"workers": 1}},
         "wandb": {"mode": "disabled"},
         "output": str(tmp_path / "runs"),
     }

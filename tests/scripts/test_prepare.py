@@ -74,7 +74,7 @@ def whole(config: Path, people: Path, tmp_path_factory: pytest.TempPathFactory) 
 
     cache = tmp_path_factory.mktemp("whole") / "cache"
     arguments = [f"--config={config}", f"--data.corpus.root={people}", f"--data.cache={cache}"]
-    assert main([*arguments, "--compute.workers=1"]) == 0
+    assert main([*arguments, "--launcher.local.workers=1"]) == 0
     return made(cache)
 
 
@@ -143,7 +143,7 @@ def test_a_worker_is_killed(
     *_, worker = sorted(pid for pid, args in members(command.pid).items() if "forkserver" in args)
     os.kill(worker, signal.SIGKILL)
     answer = command.answer()
-    answer.refused("compute.workers", "killed", "memory", "--compute.workers=1")
+    answer.refused("launcher.local.workers", "killed", "memory", "--launcher.local.workers=1")
     wait_for(lambda: not members(command.pid), 5.0)
     assert start(arguments).answer().code == 0
     assert made(cache) == whole

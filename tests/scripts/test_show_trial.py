@@ -12,7 +12,7 @@ from scripts.show_trial import main
 def arguments(config: Path, people: Path, tmp_path: Path) -> list[str]:
     cache, out = tmp_path / "cache", tmp_path / "pictures"
     return [f"--config={config}", f"--data.corpus.root={people}", f"--data.cache={cache}", f"--out={out}",
-            "--data.corpus.subjects=[s02]", "--compute.workers=1"]  # fmt: skip
+            "--data.corpus.subjects=[s02]", "--launcher.local.workers=1"]  # fmt: skip
 
 
 def test_a_picture_per_stream(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,38 @@
+"""Runs side by side on this machine, each in a process with one thread."""
+
+import os
+import uuid
+from pathlib import Path
+from typing import Literal
+
+from experiments.config import Local
+from experiments.launchers.base import Launcher, Report, Worker, work
+from experiments.launchers.processes import Died, in_processes, warm_up
+from experiments.plan import Plan
+
+
+class OnThisMachine(Launcher):
+    """Long-lived workers that import once; a single one is this process itself.
+
+    Args:
+        accelerator: a GPU is not shared: its runs are made one at a time.
+    """
+
+    def __init__(self, settings: Local, accelerator: Literal["cpu", "gpu", "mps"]) -> None:
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.workers = settings.workers or cores if accelerator == "cpu" else 1
+
+    def prepare(self) -> None:
+        if self.workers > 1:
+            warm_up()
+
+    def launch(self, plan: Plan, report: Report) -> list[str]:
+        count = min(self.workers, sum(not run.done for run in plan.runs))
+        attempt = uuid.uuid4().hex
+        if count < 2:
+            return work(plan, report, attempt)
+        try:
+            worker = Worker(plan.experiment, plan.folder, attempt, str(Path.cwd()), waits=True)
+            return in_processes(worker, count, report)
+        except Died as death:
+            return [str(death)]
