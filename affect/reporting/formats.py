@@ -61,7 +61,8 @@ _HTML = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_
 {% for row in block.rows %}
 <tr>
 {% for cell in row %}
-{% set tag, scope = ("th", ' scope="row"' | safe) if loop.first else ("td", "") %}
+{% set head = ' scope="row" style="font-weight: normal; text-align: left"' | safe %}
+{% set tag, scope = ("th", head) if loop.first else ("td", "") %}
 <{{ tag }}{{ scope }}>{% if cell.bold %}<strong>{{ cell.text }}</strong>{% else %}{{ cell.text }}{% endif %}</{{ tag }}>
 {% endfor %}
 </tr>
