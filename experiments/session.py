@@ -56,10 +56,10 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
-    from experiments.report import ExperimentFolder, brief, report
+    from experiments.report import ExperimentFolder, brief, write_page
 
     folder = ExperimentFolder(plan.folder)
-    _say(f"\n{folder.path / 'summary.json'}\n{report(folder, list(brief(folder)))}")
+    _say(f"\n{folder.path / 'summary.json'}\n{write_page(folder, list(brief(folder)))}")
     return 0
 
 
