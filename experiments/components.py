@@ -62,7 +62,8 @@ def arguments(component: Component, base: Bases[Any], key: str, given: tuple[str
             if type(default).__name__ == "_HAS_DEFAULT_FACTORY_CLASS":  # a dataclass field with a factory
                 default = found.__dataclass_fields__[name].default_factory()
             fields[name] = (hints.get(name, Any), default)
-    schema = create_model("Arguments", __config__=ConfigDict(extra="forbid"), **fields)
+    # Defaults are converted as what is given: a config that was written down is the same experiment.
+    schema = create_model("Arguments", __config__=ConfigDict(extra="forbid", validate_default=True), **fields)
     try:
         checked: dict[str, Any] = schema.model_validate(component.init_args).model_dump()
         return checked

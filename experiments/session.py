@@ -64,14 +64,15 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     from affect.reporting.table import table
 
     print(table(summarise(plan)))
-    from experiments.report import ExperimentFolder, brief
-    from experiments.report import report as page_of
+    from experiments.report import ExperimentFolder, brief, write_page
 
     folder = ExperimentFolder(plan.folder)
-    page = page_of(folder, list(brief(folder)))
+    page = write_page(folder, list(brief(folder)))
     track_summary(plan)
     agent.finish(plan)
-    _say(f"\n{folder.path / 'summary.json'}\n{page}")
+    _say(f"
+{folder.path / 'summary.json'}
+{page}")
     return 0
 
 

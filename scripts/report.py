@@ -32,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path)
     settings, overrides = parser.parse_known_args(arguments)
     try:
-        from experiments.report import ExperimentFolder, report, whole
+        from experiments.report import ExperimentFolder, whole, write_page
 
         if overrides and not settings.deep:
             raise UserError(overrides[0], "without --deep", "overrides of where data lie, for --deep", "add --deep")
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             from experiments.report.deep import deep_figures
 
             shown += deep_figures(folder, pairs(overrides))
-        page = report(folder, shown, settings.out)
+        page = write_page(folder, shown, settings.out)
         for one in shown:
             one.save(page.parent / "figures")
         print(page)

@@ -2,6 +2,6 @@
 
 from experiments.report.figures import brief, whole
 from experiments.report.folder import ExperimentFolder
-from experiments.report.page import report
+from experiments.report.page import write_page
 
-__all__ = ["ExperimentFolder", "brief", "report", "whole"]
+__all__ = ["ExperimentFolder", "brief", "whole", "write_page"]

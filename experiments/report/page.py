@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 12  # trials left out, defects
 
 
-def report(folder: ExperimentFolder, shown: Sequence[Shown], out: Path | None = None) -> Path:
+def write_page(folder: ExperimentFolder, shown: Sequence[Shown], out: Path | None = None) -> Path:
     """Write the page.
 
     Args:

@@ -24,7 +24,7 @@ from experiments.check import check
 from experiments.load import check as as_experiment
 from experiments.plan import Plan, Run, make
 from experiments.predict import table
-from experiments.report import ExperimentFolder, report, whole
+from experiments.report import ExperimentFolder, whole, write_page
 from experiments.summary import summarise
 
 CONFIG = {
@@ -59,7 +59,7 @@ def main() -> int:
         summed = time.perf_counter()
         folder = ExperimentFolder(plan.folder)
         shown = list(whole(folder))
-        page = report(folder, shown, arguments.out)
+        page = write_page(folder, shown, arguments.out)
         for one in shown:
             one.save(plan.folder / "figures")
         drawn = time.perf_counter()

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import Place
+from conftest import Door, Place
 
 from affect.errors import UserError
 from affect.reporting.page import Fragment, Page, Section, Table, Text, render
@@ -44,6 +44,10 @@ def test_an_experiment_ends_with_its_page(folder: Path) -> None:
         assert text in page
     assert page.count("<img ") == 2
     assert not OUTSIDE.search(page)
+
+
+def test_its_command_finds_everything_done(folder: Path, door: Door) -> None:
+    assert "8 of 8 runs done" in door([f"--config={folder / 'config.yaml'}", "--dry-run"]).out
 
 
 def test_the_whole_page_is_made_from_the_folder_alone(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
