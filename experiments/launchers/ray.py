@@ -56,6 +56,7 @@ class _Driver:
         self.settings, self.worker = settings, worker
 
     def __call__(self, report: Report) -> list[str]:
+        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what went wrong is said once, by us
         import ray
 
         os.chdir(self.worker.directory)
