@@ -70,9 +70,7 @@ def run(experiment: Experiment, dry_run: bool = False, audit: bool = False) -> i
     page = write_page(folder, list(brief(folder)))
     track_summary(plan)
     agent.finish(plan)
-    _say(f"
-{folder.path / 'summary.json'}
-{page}")
+    _say(f"\n{folder.path / 'summary.json'}\n{page}")
     return 0
 
 
