@@ -116,8 +116,9 @@ def test_precision_and_compilation_reach_the_network(place: Place, door: Door, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, backend: str) -> None:
+@pytest.mark.parametrize(("backend", "off"), [("aot_eager", 1e-5), ("inductor", 2e-2)])
+def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, backend: str, off: float) -> None:
+    """Where a gradient is nothing but rounding, Adam still makes whole steps of it."""
     from safetensors.torch import load_file
 
     found = []
@@ -138,7 +139,7 @@ def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, b
     eager, compiled_ = found
     for name, weights in eager.items():
         for key, tensor in weights.items():
-            assert tensor.allclose(compiled_[name][key], atol=1e-5), (name, key)
+            assert tensor.allclose(compiled_[name][key], atol=off), (name, key)
 
 
 # ---- SLURM
