@@ -1,6 +1,9 @@
 """Write the page of an experiment: one HTML file with its question, data, results, figures, audit and versions.
 
 uv run python scripts/report.py runs/quickstart-… [--deep] [--out FILE] [--any.key=VALUE …]
+uv run python scripts/report.py experiments/tables/ravdess_streams.yaml [--out FILE] [--any.key=VALUE …]
+
+Of a table, the page shows what is finished; `--output FOLDER` is that of scripts/table.py.
 
 --deep            also what needs the prepared data and the trained networks: embeddings before and after alignment,
                   topographies, attributions; needs the extra `figures` (umap-learn, captum)
@@ -27,19 +30,25 @@ def main(arguments: Sequence[str]) -> int:
     """Write; 0, 2 (something to put right) or 130 (interrupted)."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form, allow_abbrev=False)
-    parser.add_argument("folder", type=Path, help="of an experiment, with its summary.json")
+    parser.add_argument("source", type=Path, help="folder of an experiment, with its summary.json; or a table's YAML")
     parser.add_argument("--deep", action="store_true")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--output", type=Path, default=Path("runs/reproductions"))
     settings, overrides = parser.parse_known_args(arguments)
     try:
+        from experiments.load import pairs
         from experiments.report import ExperimentFolder, whole, write_page
 
+        if settings.source.suffix in (".yaml", ".yml"):
+            from experiments.report.of_table import write_table_page
+
+            print(write_table_page(settings.source, pairs(overrides), settings.output, settings.out))
+            return 0
         if overrides and not settings.deep:
             raise UserError(overrides[0], "without --deep", "overrides of where data lie, for --deep", "add --deep")
-        folder = ExperimentFolder(settings.folder)
+        folder = ExperimentFolder(settings.source)
         shown = list(whole(folder))
         if settings.deep:
-            from experiments.load import pairs
             from experiments.report.deep import deep_figures
 
             shown += deep_figures(folder, pairs(overrides))

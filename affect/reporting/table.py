@@ -91,11 +91,22 @@ def _streams(block: dict[str, Any], shares: dict[str, Any]) -> list[str]:
 
 def _uncertainty(found: dict[str, Any]) -> list[str]:
     """How sure methods are and how rightly, where held-out source windows could teach them; nothing elsewhere."""
-    rows = found.get("methods", {})
-    if all(row["not_fitted"] for row in rows.values()):
+    if all(row["not_fitted"] for row in found.get("methods", {}).values()):
         return []
+    nominal = f"{100 * found['nominal']:g} %"
+    return [
+        "",
+        f"uncertainty on windows; T: temperature learned on held-out source; ECE ({found['bins']} bins) and Brier "
+        "before → after it",
+        *_aligned(uncertainty_cells(found)),
+        f"sets promise a coverage of {nominal} to people exchangeable with the held-out source; tested people are not",
+    ]
+
+
+def uncertainty_cells(found: dict[str, Any]) -> list[list[str]]:
+    """A head and a row for each method of a target's `uncertainty`."""
     cells = [["method/normalisation", "T", "ECE", "Brier", "AURC", "coverage", "short by", "people below", "set size"]]
-    for name, row in rows.items():
+    for name, row in found["methods"].items():
         own, sets = row["window"], row["window"].get("coverage")
         scores, risk = [_mean(own[metric]) for metric in ("ece", "brier")], _mean(own["aurc"])
         if sets is None:
@@ -107,14 +118,7 @@ def _uncertainty(found: dict[str, Any]) -> list[str]:
         cells[-1].append(f"{max(0.0, found['nominal'] - sets['mean']):.3f}")
         lowest = min(sets["subjects"].values())
         cells[-1] += [f"{row['below']} of {sets['people']}, lowest {lowest:.3f}", _mean(own["set_size"])]
-    nominal = f"{100 * found['nominal']:g} %"
-    return [
-        "",
-        f"uncertainty on windows; T: temperature learned on held-out source; ECE ({found['bins']} bins) and Brier "
-        "before → after it",
-        *_aligned(cells),
-        f"sets promise a coverage of {nominal} to people exchangeable with the held-out source; tested people are not",
-    ]
+    return cells
 
 
 def _choices(block: dict[str, Any]) -> list[str]:

@@ -9,13 +9,18 @@ import numpy as np
 
 from affect.reporting.page import Block, Code, Facts, Page, Section, Shown, Table, Text, render
 from affect.reporting.priors import difference, of_all
-from affect.reporting.table import alignments, cells, headline
+from affect.reporting.table import alignments, cells, headline, uncertainty_cells
 from affect.reporting.words import counted
 from datamodules.atomic import write_text
 from experiments.report.folder import ExperimentFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 _SHOWN = 12  # trials left out, defects
+_HOW_SURE = (
+    "How sure, and how rightly, on windows: temperature learned on held-out source, calibration error and Brier score "
+    "before → after it, risk–coverage, and conformal sets that promise 90 % to people like the held-out ones; "
+    "tested people are others"
+)
 
 
 def write_page(folder: ExperimentFolder, shown: Sequence[Shown], out: Path | None = None) -> Path:
@@ -112,6 +117,9 @@ def _results(folder: ExperimentFolder) -> list[Block]:
         head, *rows = cells(block)
         trivial = range(len(block["methods"]), len(rows))
         blocks.append(Table(head, rows, headline(target, block, summary), list(trivial), _better(block)))
+        if uncertain := block.get("uncertainty"):
+            head, *rows = uncertainty_cells(uncertain)
+            blocks.append(Table(head, rows, _HOW_SURE))
     blocks += [Text([line for line in alignments(summary["alignment"], summary["search"]) if line])]
     return blocks
 

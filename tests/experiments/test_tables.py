@@ -246,3 +246,16 @@ def test_the_latex_compiles(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
     assert (tmp_path / "table.pdf").stat().st_size > 10_000
+
+
+def test_a_table_has_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of stored results, in one file that loads nothing; nothing finished is said."""
+    from scripts.report import main as report
+
+    out = tmp_path / "page.html"
+    assert report([str(STORED / "table.yaml"), f"--out={out}"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    text = out.read_text(encoding="utf-8")
+    assert 'class="comparison"' in text
+    assert "--run" in text
+    assert "http" not in text.replace("http://www.w3.org", "")
