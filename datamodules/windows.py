@@ -68,7 +68,8 @@ def cut(cache: Cache) -> WindowTable:
     trial = np.repeat(np.arange(len(count)), count)
     number = np.arange(len(trial)) - np.repeat(np.cumsum(count) - count, count)
     start = onset[trial] + number * window.step
-    return WindowTable(trial, number, start, np.minimum(window.seconds, duration[trial]), window.seconds)
+    short = duration < window.seconds * (1 - 1e-6)  # as windows are counted: rounding makes none short
+    return WindowTable(trial, number, start, np.where(short, duration, window.seconds)[trial], window.seconds)
 
 
 class StreamWindows:

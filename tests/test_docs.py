@@ -74,7 +74,8 @@ def pairs_of(words: list[str]) -> list[str]:
     return pairs(options)
 
 
-@pytest.mark.parametrize("page", [pytest.param("own_encoder", marks=pytest.mark.slow), "own_alignment"])
+@pytest.mark.slow
+@pytest.mark.parametrize("page", ["own_encoder", "own_alignment"])
 def test_a_class_of_ones_own(page: str, tmp_path: Path) -> None:
     """The page's class and command, through the door, with workers that meet the class for the first time."""
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")

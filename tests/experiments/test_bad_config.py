@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import resource
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,13 +172,18 @@ def test_a_config_that_is_none(place: Place, door: Door, tmp_path: Path) -> None
 # ---- how soon it is said
 
 
+def of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def quickest(start: Start, arguments: list[str], limit: float) -> tuple[float, Answer]:
-    """The best of up to three times in seconds: others work on the machine too."""
+    """The best of up to three times in seconds of a core: others work on the machine too."""
     best = float("inf")
     for _ in range(3):
-        began = time.perf_counter()
+        began = of_children()
         answer = start(arguments).answer()
-        best = min(best, time.perf_counter() - began)
+        best = min(best, of_children() - began)
         if best < limit:
             break
     return best, answer

@@ -9,6 +9,7 @@ import yaml
 from small_stand_in import small
 
 from affect.evaluation.metrics import CLASSIFICATION, LEVELS, metrics_of
+from affect.evaluation.selection import READS_TARGET
 from affect.evaluation.trivial import trivial_of
 from affect.preprocessing.normalisation import setting
 from datamodules.corpora.base import Corpus
@@ -85,8 +86,10 @@ def tiny(experiment: Experiment, root: Path) -> list[str]:
         for stream, transfer in section.transfer.items()
         if transfer.weights
     ]
-    one = ["--normalisation=source"] if len(experiment.methods) > 6 else []
-    return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random, *one]
+    many = len(experiment.methods) > 2 and len(experiment.normalisation) > 1
+    one = ["--normalisation=source"] if many else []
+    few = ["--search.budget=2"] if experiment.search else []
+    return [f"--data.corpus={json.dumps(corpora)}", *protocol, *random, *one, *few]
 
 
 @every_config
@@ -140,7 +143,8 @@ def check_block(block: dict[str, Any], people: int, experiment: Experiment) -> N
         aligns = alignment_of(experiment, row["method"])
         sees = aligns.sees if aligns else "nothing"
         given = experiment.protocol.init_args.get("calibration", 0)
-        assert row["setting"] == setting(row["normalisation"], sees, given)
+        expected = setting(row["normalisation"], "windows" if experiment.selection in READS_TARGET else sees, given)
+        assert row["setting"] == expected
         assert row["selection"] == experiment.selection
         for level in LEVELS:
             for metric in metrics_of(classes):

@@ -25,7 +25,7 @@ INTERRUPTED = "\ninterrupted: finished runs are kept; the same command goes on f
 VALIDATED = ("--selection=source-validation", "--protocol.validation=0.34")
 
 
-def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
+def wait_for(what: Callable[[], object], seconds: float = 180.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it never came to that"

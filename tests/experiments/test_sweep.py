@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -198,9 +199,10 @@ def test_an_agent_finds_the_objective_and_no_target_score(
     monkeypatch.setattr(wandb, "init", init)
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
     monkeypatch.setenv("WANDB_RUN_ID", "trial")
-    from experiments import execute
+    from experiments import execute, tracking_summary
 
-    monkeypatch.setattr(execute, "_wandb", lambda plan, run: None)
+    monkeypatch.setattr(execute, "tracked", lambda plan, run: nullcontext())
+    monkeypatch.setattr(tracking_summary, "track_summary", lambda plan: None)
     answer = door(place.arguments(*SHORT, "--wandb.mode=offline"))
     assert answer.code == 0, answer.err
     assert "WANDB_SWEEP_ID" not in os.environ  # the runs of folds are none of the sweep's
