@@ -99,7 +99,8 @@ def test_every_open_corpus_goes_from_its_files_to_a_table(
 ) -> None:
     """Three real people through the config that is shipped, source-only, one epoch; figures: test_figures."""
     config, root = CONFIGS / f"{name}.yaml", real_data / REAL[name]
-    people = build_corpora(load(config, [f"--data.corpus.root={root}"]))[0].subjects()[:3]
+    experiment = load(config, [f"--data.corpus.root={root}"])
+    people = build_corpora(experiment)[0].subjects()[:3]
     code = main(
         [
             f"--config={config}",
@@ -107,6 +108,7 @@ def test_every_open_corpus_goes_from_its_files_to_a_table(
             f"--data.corpus.subjects={json.dumps(people)}",
             "--protocol=datamodules.protocols.LeaveOneSubjectOut",
             "--methods={}",
+            *(["--search=null", "--selection=last"] if experiment.search else []),
             *("--trainer.max_epochs=1", "--seeds=[0]", "--launcher.local.workers=1", "--wandb.mode=disabled"),
             *(f"--data.cache={tmp_path / 'cache'}", f"--output={tmp_path / 'runs'}"),
         ]
