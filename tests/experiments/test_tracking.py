@@ -179,9 +179,7 @@ def test_the_trap_would_have_told(nobody_called: list[str], tmp_path: Path) -> N
     import wandb
 
     with pytest.raises(OSError):  # noqa: PT011 (urlopen itself keeps the proxies it met first)
-        urllib.request.build_opener().open(
-            "http://wandb.invalid/", timeout=30
-        )
+        urllib.request.build_opener().open("http://wandb.invalid/", timeout=30)
     assert re.match(r"GET http://wandb\.invalid/", nobody_called[0])
     with pytest.raises(OSError, match="no network"):
         socket.create_connection(("192.0.2.1", 443), timeout=5)
