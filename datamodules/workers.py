@@ -123,7 +123,7 @@ def _part(store: str, person: str) -> Path:
 def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes that die with this one, and leave Ctrl-C to it."""
     context = multiprocessing.get_context("forkserver")
-    pool = ProcessPoolExecutor(count, context, initializer=_follow)
+    pool = ProcessPoolExecutor(count, context, initializer=end_with_parent)
     try:
         yield pool
     except BaseException:
@@ -134,7 +134,8 @@ def _pool(count: int) -> Iterator[ProcessPoolExecutor]:
     pool.shutdown()
 
 
-def _follow() -> None:
+def end_with_parent() -> None:
+    """Of a worker: Ctrl-C is its parent's to answer, and it ends when its parent has."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

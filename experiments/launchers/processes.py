@@ -1,7 +1,6 @@
 """Processes of this machine that begin with everything imported, die with this one and leave Ctrl-C to it."""
 
 import multiprocessing
-import os
 import queue
 import signal
 import threading
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from affect.errors import UserError
+from datamodules.workers import end_with_parent
 from experiments.launchers.base import Report
 
 Task = Callable[[Report], list[str]]
@@ -75,21 +75,13 @@ def _held_back() -> Iterator[None]:
 
 
 def _in_process(task: Task, messages: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)  # nobody is listening any more
-
-    threading.Thread(target=follow, daemon=True).start()
+    end_with_parent()
     result: list[str] | UserError
     try:
         result = task(lambda label, epochs: messages.put((label, epochs)))
     except UserError as error:
         result = error
-    except Exception:
+    except Exception:  # whatever it was, the parent waits to hear of it
         result = [traceback.format_exc()]
     messages.put(result)
 
