@@ -44,7 +44,10 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=Path("bench"))
     parser.add_argument("--people", type=int, nargs="+", default=[4, 32])
     arguments = parser.parse_args()
-    print(f"{'people':>6} {'GB':>5} {'read s':>7} {'cached':>6} {'prepare s':>9} {'× read':>6} {'epoch s':>8} {'peak GiB':>8}")
+    print(
+        f"{'people':>6} {'GB':>5} {'read s':>7} {'cached':>6} {'prepare s':>9} {'× read':>6} "
+        f"{'epoch s':>8} {'peak GiB':>8}"
+    )
     rows = []
     for people in arguments.people:
         row = measure(arguments.folder, people)
