@@ -23,6 +23,9 @@ Integers = NDArray[np.int64]
 BLOCK = 60
 """Steps of `Spanned` that share a matrix product; changes no result beyond rounding."""
 
+# No fastmath below: with it, code just compiled and code from numba's cache round differently, and an adversary makes
+# another network of that. It is not faster, either.
+
 
 class Inputs(ABC):
     """M rows, and what N networks of H hidden units have learned of W: an array (N, P, H)."""
@@ -95,7 +98,7 @@ class Spanned(Inputs):
             _spanned(between, before, rows, learned, label[first : first + BLOCK], *rest)
 
 
-@numba.njit(fastmath=True, cache=True)
+@numba.njit(cache=True)
 def _step(source, target, label, weight, reach, rate, bias, head, head_bias, unit, unit_bias):  # type: ignore[no-untyped-def]
     """One step of one network, all but W.
 
@@ -135,7 +138,7 @@ def _step(source, target, label, weight, reach, rate, bias, head, head_bias, uni
     unit_bias[0] -= rate * weight * (source_error + target_error)
 
 
-@numba.njit(fastmath=True, cache=True)
+@numba.njit(cache=True)
 def _sparse(  # type: ignore[no-untyped-def]
     start, column, value, learned, pairs, label, weight, reach, rate, bias, head, head_bias, unit, unit_bias
 ):
@@ -161,7 +164,7 @@ def _sparse(  # type: ignore[no-untyped-def]
                         of_word[j] += x * move[j]
 
 
-@numba.njit(fastmath=True, cache=True)
+@numba.njit(cache=True)
 def _spanned(  # type: ignore[no-untyped-def]
     gram, before, rows, learned, label, weight, reach, rate, bias, head, head_bias, unit, unit_bias
 ):

@@ -1,5 +1,8 @@
 """The networks of the DANN paper are the ones it describes; its protocol sees no label of the target."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +78,24 @@ def test_the_grid_descends_as_each_network_alone_in_torch(problem: Any) -> None:
         for own, other in zip(networks.parts()[2:], others, strict=True):
             np.testing.assert_allclose(own[n], other.numpy(), atol=1e-5)
         assert np.any(networks.unit[n]) == (weight > 0)
+
+
+@pytest.mark.slow
+def test_code_just_compiled_and_code_from_the_cache_train_the_same_networks(tmp_path: Path) -> None:
+    """An adversary makes another network of a difference in rounding."""
+    program = "from experiments.reproductions import Moons; print(Moons().compute('paper-0'), Moons().compute('new-3'))"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parents[2],
+            env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    ]
+    assert [*tmp_path.rglob("*.nbi")]
+    assert told[0] == told[1]
 
 
 def test_an_encoder_that_hears_nothing_of_the_domain_is_source_only(problem: Any) -> None:

@@ -260,11 +260,9 @@ def test_twelve_trials_of_the_quickstart_killed_and_resumed(start: Start, tmp_pa
     assert runs(tmp_path / "agent").keys() == after.keys()
     for run in after:
         told, ours = (
-            {
-                path.name: path.read_bytes().replace(bytes(tmp_path / folder), b"OUTPUT")  # config.yaml names it
-                for path in (tmp_path / folder / "runs" / run).iterdir()
-            }
+            {path.name: path.read_bytes() for path in (tmp_path / folder / "runs" / run).iterdir()}
             for folder in ("agent", "runs")
         )
         assert told.keys() == ours.keys()
-        assert {name for name in ours if told[name] != ours[name]} <= {"cost.json"}  # seconds differ
+        differ = {name for name in ours if told[name] != ours[name]}
+        assert differ <= {"cost.json", "config.yaml"}  # seconds; the output, workers and trial it was made for first
