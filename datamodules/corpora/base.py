@@ -53,16 +53,21 @@ class CorpusFacts:
 
 
 def placed(root: str) -> Path:
-    """The folder `root`; of one in `data/`, the environment may say where `data` is: AFFECT_DATA."""
+    """The folder `root`; of one in `data/`, the environment may say where `data` is: AFFECT_DATA. Is it only here,
+    this is the one."""
     path, data = Path(root).expanduser(), os.environ.get("AFFECT_DATA")
-    return Path(data).expanduser().joinpath(*path.parts[1:]) if data and path.parts[:1] == ("data",) else path
+    if not data or path.parts[:1] != ("data",):
+        return path
+    there = Path(data).expanduser().joinpath(*path.parts[1:])
+    return path if path.exists() and not there.exists() else there
 
 
 class Corpus(ABC):
     """A dataset in its official layout. To add one: subclass this in one file and write its stand-in.
 
     Args:
-        root: folder of the official download; `data/…` is looked for in the folder that AFFECT_DATA names, if it does.
+        root: folder of the official download; `data/…` is looked for in the folder that AFFECT_DATA names, if it does,
+            then here.
         subjects: read these only; default all found. Naming them also says that gaps are meant.
     """
 
