@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -284,7 +285,8 @@ def _balance(priors: NDArray[np.int64]) -> NDArray[np.float64]:
 class EpochOrder(Sampler[Rows]):
     """Window numbers of every step: a shuffled pass over the source, with as many target windows beside them.
 
-    The order depends on (seed, epoch) only: it can be resumed, and it is new in every epoch for both domains.
+    The order depends on (seed, epoch) only: it can be resumed, and it is new in every epoch for both domains. Where a
+    run has several processes each takes its share of every step.
 
     Args:
         source, target: window numbers; an empty target for source-only.
@@ -311,7 +313,14 @@ class EpochOrder(Sampler[Rows]):
             target = np.concatenate([generator.permutation(self.target) for _ in range(passes)])[: len(source)]
         for i in range(0, len(source), self.batch_size):
             part = slice(i, i + self.batch_size)
-            yield np.concatenate([source[part], target[part]])
+            yield np.concatenate([_share(source[part]), _share(target[part])])
+
+
+def _share(rows: Rows) -> Rows:
+    """What of a step's windows this process takes, where a run has several; of fewer windows than processes, all."""
+    if not (dist.is_available() and dist.is_initialized()) or len(rows) < dist.get_world_size():
+        return rows
+    return rows[dist.get_rank() :: dist.get_world_size()]
 
 
 class _Gathered(Dataset[Batch]):

@@ -245,6 +245,11 @@ def _check_compute(experiment: Experiment) -> None:
 
         if not (torch.cuda.is_available() if compute.accelerator == "gpu" else torch.backends.mps.is_available()):
             raise UserError("compute.accelerator", f"{compute.accelerator!r}", "one that torch finds here", "use cpu")
+        found = torch.cuda.device_count() if compute.accelerator == "gpu" else 1
+        if compute.devices > found:
+            raise UserError(
+                "compute.devices", str(compute.devices), f"at most {found}, as many as are here", "ask for fewer"
+            )
 
 
 def _complete_transfer(tree: dict[str, Any], sections: Mapping[str, TransferConfig], key: str) -> None:

@@ -207,6 +207,8 @@ class Trainer(Section):
 class Compute(Section):
     accelerator: Literal["cpu", "gpu", "mps"] = "cpu"
     """Where the networks train."""
+    devices: PositiveInt = 1
+    """Of each run: several share out the windows of every step (Lightning's DDP)."""
     precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
     """Of the numbers in training, as Lightning names it; weights and predictions are float32."""
     compile: Literal["inductor", "cudagraphs", "aot_eager"] | None = None

@@ -66,7 +66,7 @@ def _made(plan: Plan, run: Run, logger: Logger | None, report: Report) -> dict[s
         return pretrain(plan, run, logger, report)
     learner, data = learner_and_data(plan, run)
     before = evidence.distance(learner.network, data)
-    fit(run.experiment, run, learner, data, logger, report)
+    fit(plan, run, learner, data, learner_and_data, logger, report)
     learner.finish(data)
     told = {
         "selection": evidence.of_network(plan, learner.network, data),

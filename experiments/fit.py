@@ -9,28 +9,50 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy
 
 from affect.encoders import Encoder
 from affect.learners.base import Learner
 from datamodules.module import FoldData
-from experiments.config import Experiment
-from experiments.plan import Run
+from experiments.devices import Build, OwnSignals, Rank, beside
+from experiments.plan import Plan, Run
 
 Report = Callable[[str, int], None]
 """Called with the run's label and the number of epochs just finished."""
 
 
 def fit(
-    experiment: Experiment, run: Run, learner: Learner, data: FoldData, logger: Logger | None, report: Report
+    plan: Plan, run: Run, learner: Learner, data: FoldData, build: Build, logger: Logger | None, report: Report
 ) -> None:
-    """Train `learner`; it then holds the weights of the epoch that the experiment's selection names."""
+    """Train `learner`; it then holds the weights of the epoch that the experiment's selection names.
+
+    Args:
+        build: made learner and data, and makes them again where the run has other processes.
+    """
+    with beside(plan, run, build) as rank:
+        train(run, learner, data, rank, logger, report)
+    if run.experiment.selection == "source-validation":
+        chosen = torch.load(run.folder / "best.ckpt", weights_only=True, map_location="cpu")
+        learner.load_state_dict(chosen["state_dict"])
+
+
+def train(
+    run: Run,
+    learner: Learner,
+    data: FoldData,
+    rank: Rank,
+    logger: Logger | None = None,
+    report: Report = lambda label, epochs: None,
+) -> None:
+    """Train in this process, one of as many as the run has devices."""
     _quiet()
-    if experiment.compute.compile:
+    experiment = run.experiment
+    compute = experiment.compute
+    if compute.compile:
         for encoder in (module for module in learner.modules() if isinstance(module, Encoder)):
-            encoder.compile(backend=experiment.compute.compile)
+            encoder.compile(backend=compute.compile)
     last = ModelCheckpoint(
         dirpath=run.folder,
         filename="last",
@@ -39,16 +61,21 @@ def fit(
     )
     best = ModelCheckpoint(dirpath=run.folder, filename="best", monitor=learner.monitor, enable_version_counter=False)
     validates = experiment.selection == "source-validation"
+    # Streams that are dropped and layers that learn later leave parameters without a gradient.
+    strategy = DDPStrategy(find_unused_parameters=True) if compute.devices > 1 else "auto"
+    signals = [OwnSignals()] if compute.devices > 1 else []
     trainer = pl.Trainer(
         max_epochs=experiment.trainer.max_epochs,
-        accelerator=experiment.compute.accelerator,
-        devices=1,
-        precision=experiment.compute.precision,
-        plugins=[LightningEnvironment()],  # a run is one process, whether or not SLURM is around it
+        accelerator=compute.accelerator,
+        devices=compute.devices,
+        strategy=strategy,
+        use_distributed_sampler=False,  # the data's own order knows
+        precision=compute.precision,
+        plugins=[rank],
         deterministic=True,
         logger=logger or False,
         # `best` before `last`, so that the last checkpoint knows the best score of its own epoch.
-        callbacks=[_Epochs(run.label, report), *([best] if validates else []), last],
+        callbacks=[_Epochs(run.label, report), *signals, *([best] if validates else []), last],
         limit_val_batches=1.0 if len(data.source_val) else 0.0,
         num_sanity_val_steps=0,
         log_every_n_steps=1_000_000,  # curves are logged by the epoch
@@ -57,9 +84,6 @@ def fit(
         default_root_dir=run.folder,
     )
     _fit_or_go_on(trainer, learner, data, run.folder / "last.ckpt")
-    if validates:
-        chosen = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-        learner.load_state_dict(chosen["state_dict"])
 
 
 def _fit_or_go_on(trainer: pl.Trainer, learner: Learner, data: FoldData, last: Path) -> None:
@@ -83,7 +107,7 @@ def _whole(checkpoint: Path) -> bool:
     except FileNotFoundError:
         return False
     except (EOFError, RuntimeError, pickle.UnpicklingError):  # cut off, or not a checkpoint
-        checkpoint.unlink()
+        checkpoint.unlink(missing_ok=True)
         return False
     return True
 

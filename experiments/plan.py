@@ -42,7 +42,18 @@ _CODE = (
     *("affect/batch.py", "datamodules"),
     *(
         f"experiments/{name}.py"
-        for name in ("classical", "evidence", "execute", "fit", "learn", "network", "plan", "predict", "pretrain")
+        for name in (
+            "classical",
+            "devices",
+            "evidence",
+            "execute",
+            "fit",
+            "learn",
+            "network",
+            "plan",
+            "predict",
+            "pretrain",
+        )
     ),
 )
 """Sources that make a run what it is: after a change there, runs are made anew."""

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from pytorch_lightning.loggers import Logger
 from safetensors.torch import save
 
 from affect.encoders import Encoder
+from affect.learners.adaptive import Adaptive
 from affect.learners.base import Learner
 from affect.learners.pretraining import Pretraining
 from affect.transfer.card import Card, beside
@@ -30,8 +31,10 @@ def pretrain(plan: Plan, run: Run, logger: Logger | None, report: Report) -> dic
     Returns:
         The numbers of the epoch whose weights are kept, also in `metrics.json`.
     """
-    learner, data, encoders = _learner(plan, run)
-    fit(plan.experiment, run, learner, data, logger, report)
+    learner, data = _learner_and_data(plan, run)
+    fit(plan, run, learner, data, _learner_and_data, logger, report)
+    within = learner.encoders if isinstance(learner, Pretraining) else cast("Adaptive", learner).network.encoders
+    encoders = cast("dict[str, Encoder]", dict(within.items()))
     chosen = learner.curves[-1]
     if plan.experiment.selection == "source-validation":
         chosen = min(learner.curves, key=lambda row: row[learner.monitor])
@@ -74,18 +77,17 @@ def summarise_pretraining(plan: Plan) -> str:
     return text
 
 
-def _learner(plan: Plan, run: Run) -> tuple[Learner, FoldData, dict[str, Encoder]]:
+def _learner_and_data(plan: Plan, run: Run) -> tuple[Learner, FoldData]:
     settings, training = plan.experiment.pretraining, plan.experiment.trainer
     assert settings is not None
     if settings.objective is None:
-        learner, data = learner_and_data(plan, run)
-        return learner, data, dict(learner.network.encoders.items())  # type: ignore[arg-type]
+        return learner_and_data(plan, run)
     data = fold_data(plan, run)
     torch.manual_seed(run.seed)
     encoders = build_encoders(plan.experiment, run.method, plan.windows.shapes, run.weights)
     objective = build_objective(plan.experiment, plan.windows.shapes, encoders)
     rates = (training.learning_rate, training.weight_decay, training.schedule)
-    return Pretraining(encoders, objective, *rates, run.seed), data, encoders
+    return Pretraining(encoders, objective, *rates, run.seed), data
 
 
 def _card(plan: Plan, run: Run, stream: str, metric: dict[str, Any]) -> Card:

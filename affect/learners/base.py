@@ -61,7 +61,7 @@ class Learner(pl.LightningModule):
         self._curve = {}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        seed = self.seed * 1_000_003 + self.global_step
+        seed = self.seed * 1_000_003 + self.global_step + (self.global_rank << 40)  # no two devices draw alike
         if self.device.type == "cpu":  # torch's own also formats a stack trace for the GPU that is not there
             torch.default_generator.manual_seed(seed)
         else:

@@ -19,4 +19,4 @@ def launcher_of(experiment: Experiment) -> Launcher:
         return OnSlurm(chosen.slurm)
     from experiments.launchers.local import OnThisMachine
 
-    return OnThisMachine(chosen.local or Local(), experiment.compute.accelerator)
+    return OnThisMachine(chosen.local or Local(), experiment.compute)

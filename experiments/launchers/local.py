@@ -3,9 +3,8 @@
 import os
 import uuid
 from pathlib import Path
-from typing import Literal
 
-from experiments.config import Local
+from experiments.config import Compute, Local
 from experiments.launchers.base import Launcher, Report, Worker, work
 from experiments.launchers.processes import Died, in_processes, warm_up
 from experiments.plan import Plan
@@ -15,12 +14,13 @@ class OnThisMachine(Launcher):
     """Long-lived workers that import once; a single one is this process itself.
 
     Args:
-        accelerator: a GPU is not shared: its runs are made one at a time.
+        compute: a GPU is not shared, nor is a run that has several devices: these are made one at a time.
     """
 
-    def __init__(self, settings: Local, accelerator: Literal["cpu", "gpu", "mps"]) -> None:
+    def __init__(self, settings: Local, compute: Compute) -> None:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        self.workers = settings.workers or cores if accelerator == "cpu" else 1
+        alone = compute.accelerator != "cpu" or compute.devices > 1
+        self.workers = 1 if alone else settings.workers or cores
 
     def prepare(self) -> None:
         if self.workers > 1:

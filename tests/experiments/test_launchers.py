@@ -50,6 +50,7 @@ def ended(command: subprocess.Popen[str], seconds: float) -> Answer:
         (["--launcher={slurm: {}}"], "launcher.slurm", "no package submitit", "uv sync --extra slurm"),
         (["--launcher={pbs: {}}"], "launcher.pbs", "no such key", "--help"),
         (["--compute.precision=16-mixed"], "compute.precision", "'16-mixed' on a CPU", "bf16-mixed"),
+        (["--compute.devices=0"], "compute.devices", "0", "Of each run"),
         (["--compute.precision=8-true"], "compute.precision", "8-true", "as Lightning names it"),
     ],
 )
@@ -140,6 +141,59 @@ def test_a_compiled_network_learns_as_the_other_does(place: Place, door: Door, b
     for name, weights in eager.items():
         for key, tensor in weights.items():
             assert tensor.allclose(compiled_[name][key], atol=off), (name, key)
+
+
+# ---- several devices
+
+
+def test_devices_that_are_not_here_are_refused(place: Place, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    asked = ("--compute.accelerator=gpu", "--compute.devices=2")
+    door(place.arguments(*asked)).refused("compute.devices", "2", "at most 1", "fewer")
+
+
+@pytest.mark.parametrize("method", ["source-only", pytest.param("dann", marks=pytest.mark.slow)])
+def test_two_processes_of_a_run_descend_as_one(place: Place, method: str) -> None:
+    """The mean gradient of two halves is that of the whole, where no layer looks at other windows of its batch."""
+    import torch
+
+    from experiments.check import check
+    from experiments.fit import fit
+    from experiments.learn import learner_and_data
+    from experiments.load import load
+    from experiments.plan import make
+
+    found = []
+    shortly = ("--trainer.max_epochs=3", "--data.corpus.subjects=[s01, s02]", "--trainer.batch_size=6")
+    still = [f"--model.encoders.eeg.{name}=0" for name in ("dropout", "input_dropout")]
+    for devices in (1, 2):
+        _, *own = place.arguments(*shortly, *still, f"--compute.devices={devices}")
+        plan = make(check(load(place.config, own)))
+        run = next(run for run in plan.runs if run.method == method)
+        learner, data = learner_and_data(plan, run)
+        epochs: list[int] = []
+        fit(plan, run, learner, data, learner_and_data, None, lambda label, epoch, told=epochs: told.append(epoch))
+        assert epochs == [1, 2, 3]
+        assert not torch.distributed.is_initialized()
+        found.append((run.folder.name, learner.state_dict()))
+    (name, one), (other, two) = found
+    assert name != other
+    assert any(not tensor.equal(two[key]) for key, tensor in one.items()), "nothing was shared out"
+    if method == "source-only":
+        for key, tensor in one.items():
+            assert tensor.allclose(two[key], atol=1e-4), key
+
+
+@pytest.mark.slow
+def test_what_stops_one_process_of_a_run_is_told_and_stops_all(place: Place, door: Door) -> None:
+    shortly = ("--trainer.max_epochs=3", "--data.corpus.subjects=[s01, s02]", "--compute.devices=2")
+    answer = door(place.arguments(*shortly, "--methods.dann.alignment.weight=1e39"))
+    assert answer.code == 1
+    assert answer.err.count("a finite loss") == 2
+    assert len(place.done()) == 2
 
 
 # ---- SLURM

@@ -1,0 +1,135 @@
+"""One run on several devices: Lightning's DDP, with every process beside the first given the run as a worker is.
+
+The windows of a step are shared out, gradients averaged. What a step computes over its windows, the distances between
+domains above all, is computed over each device's share: more devices are smaller batches to it, of an effect of their
+own. Validation and what follows training are not divided.
+"""
+
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.callbacks import Callback
+
+from affect.errors import UserError
+from affect.learners.base import Learner
+from datamodules.module import FoldData
+from datamodules.workers import end_with_parent
+from experiments.config import Experiment
+from experiments.plan import Plan, Run, make
+
+Build = Callable[[Plan, Run], tuple[Learner, FoldData]]
+"""Makes what is trained; a function of a module, as it goes to other processes by its name."""
+
+PATIENCE = 60.0
+"""For which the other processes may take to end after the first, s."""
+
+
+class Rank(LightningEnvironment):
+    """Which of a run's processes this is. Whatever cluster is around, a run knows of its own processes alone."""
+
+    def __init__(self, rank: int = 0, port: int | None = None) -> None:
+        super().__init__()
+        self.rank = rank
+        if port is not None:
+            self._main_port = port
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True  # `beside` does
+
+    @property
+    def main_address(self) -> str:
+        return "127.0.0.1"
+
+    def local_rank(self) -> int:
+        return self.rank
+
+    def node_rank(self) -> int:
+        return 0
+
+
+class OwnSignals(Callback):
+    """Gives SIGTERM back to whom it belonged: Lightning waits for processes that heard of no signal."""
+
+    def __init__(self) -> None:
+        self.own = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self.own)
+
+
+@contextmanager
+def beside(plan: Plan, run: Run, build: Build) -> Iterator[Rank]:
+    """The run's other processes train along while this is open; with one device there are none.
+
+    Raises:
+        UserError: what one of them raised.
+    """
+    devices = run.experiment.compute.devices
+    if devices == 1:
+        yield Rank()
+        return
+    port = _free_port()
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    name = run.folder.name
+    others = [
+        context.Process(
+            target=_train_along,
+            args=(plan.experiment, name, build, Rank(rank, port), str(Path.cwd()), sender),
+            daemon=True,
+        )
+        for rank in range(1, devices)
+    ]
+    for other in others:
+        other.start()
+    try:
+        yield Rank(0, port)
+        for other in others:
+            other.join(PATIENCE)  # the last one to leave the last barrier
+    except Exception:
+        if receiver.poll(1.0):  # what stopped one of them is the cause, not that this one waited for it in vain
+            raise receiver.recv() from None
+        raise
+    finally:
+        for other in others:
+            other.kill()  # Lightning answers SIGTERM by waiting for the others
+            other.join()
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()  # the next run's is another
+
+
+def _train_along(experiment: Experiment, name: str, build: Build, rank: Rank, directory: str, sender: Any) -> None:
+    from experiments.fit import train
+
+    end_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which ends this one
+    os.chdir(directory)
+    torch.set_num_threads(1)
+    try:
+        plan = make(experiment)
+        run = next(run for run in plan.runs if run.folder.name == name)
+        learner, data = build(plan, run)
+        train(run, learner, data, rank)
+    except UserError as error:
+        sender.send(error)
+    except Exception:
+        sender.send(RuntimeError(traceback.format_exc()))
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
