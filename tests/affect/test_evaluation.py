@@ -51,11 +51,14 @@ def test_auroc_of_two_classes_is_that_of_the_second() -> None:
 
 @st.composite
 def people(draw: st.DrawFn) -> tuple[NDArray[np.int64], Array, int]:
-    """(n,) labels, some classes of K absent, and (n, K) probabilities."""
+    """(n,) labels, some classes of K absent, and (n, K) probabilities, many of them equal or none."""
     classes, n = draw(st.integers(2, 5)), draw(st.integers(1, 30))
     generator = np.random.default_rng(draw(st.integers(0, 2**16)))
     has = generator.permutation(classes)[: draw(st.integers(1, classes))]
-    return generator.choice(has, n), generator.dirichlet(np.ones(classes), n), classes
+    probability = generator.dirichlet(np.ones(classes), n)
+    if draw(st.booleans()):
+        probability = (probability + 0.1).round(1)
+    return generator.choice(has, n), probability / probability.sum(axis=1, keepdims=True), classes
 
 
 @quick

@@ -336,5 +336,7 @@ def test_nothing_leaks_in_what_is_shipped(path: Path, tmp_path: Path, capsys: py
     verdicts = {check["check"]: check["verdict"] for check in found["checks"]}
     assert verdicts.keys() == CLEAN.keys()
     if path.parent == CONFIGS:  # in pretraining nobody is tested
-        assert all(verdicts[name] == "pass" for name, verdict in CLEAN.items() if verdict == "pass")
+        expected = CLEAN | ({"people": "exempt"} if path.stem == "deap_2012" else {})  # each person by themselves
+        assert [name for name, verdict in expected.items() if verdict == "pass" and verdicts[name] != "pass"] == []
+        assert verdicts["people"] == expected["people"]
         assert found["leak_gap"] is None or {"windows", "people"} <= set(found["leak_gap"]["splits"])
