@@ -178,6 +178,7 @@ def collect(
         marks=marks,
         published=[] if invented else published,
         notes=notes,
+        folders=list(dict.fromkeys(result.folder for result in results if result.folder)),
     ), missing
 
 
@@ -260,8 +261,9 @@ def _results(table: Table, make: bool, workers: int, stand_in: bool) -> tuple[li
     missing: list[str] = []
     for one in table.experiments:
         found: dict[str, Any] | str
-        if one.folder is not None:
-            name, found = one.folder, stored(Path(one.folder).expanduser())
+        folder = Path(one.folder).expanduser() if one.folder else None
+        if folder is not None:
+            name, found = str(one.folder), stored(folder)
         else:
             assert one.config is not None
             overrides = [f"--launcher.local.workers={workers}", *one.overrides]
@@ -270,11 +272,13 @@ def _results(table: Table, make: bool, workers: int, stand_in: bool) -> tuple[li
                 corpora = json.dumps([_stand_in(c, table.stand_in) for c in experiment.data.corpus])
                 changed = [*overrides, f"--data.corpus={corpora}", *table.stand_in.overrides]
                 experiment = load(ROOT / one.config, changed)
-            name, found = experiment.name, _absent(experiment) or _summary(experiment, make)
+            name = experiment.name
+            made = _absent(experiment) or _summary(experiment, make)
+            found, folder = (made, None) if isinstance(made, str) else made
         if isinstance(found, str):
             missing.append(f"{one.task or name}: {found}")
         else:
-            results.append(Result(found, one.task, one.target, one.level, one.row))
+            results.append(Result(found, one.task, one.target, one.level, one.row, folder))
     return results, missing
 
 
@@ -309,8 +313,8 @@ def _absent(experiment: Experiment) -> str | None:
     return None
 
 
-def _summary(experiment: Experiment, make: bool) -> dict[str, Any] | str:
-    """Of an experiment whose runs are all done; else in words what is missing."""
+def _summary(experiment: Experiment, make: bool) -> tuple[dict[str, Any], Path] | str:
+    """Of an experiment whose runs are all done, with its folder; else in words what is missing."""
     from experiments.check import check
     from experiments.plan import make as plan_of
     from experiments.session import run as run_experiment
@@ -325,4 +329,4 @@ def _summary(experiment: Experiment, make: bool) -> dict[str, Any] | str:
         half = sum(run.folder.exists() for run in absent)
         told = f" ({half} half-written)" if half else ""
         return f"{len(absent)} of {len(plan.runs)} runs{told}, the first {absent[0].label} in {absent[0].folder}"
-    return summary_of(plan)
+    return summary_of(plan), plan.folder

@@ -125,5 +125,5 @@ class _Epochs(Callback):
 def _quiet() -> None:
     """Lightning's hints are for people who write training loops."""
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric")  # srun is here, and not used
     warnings.filterwarnings("ignore", message=".*LeafSpec.*|.*does not have many workers.*")

@@ -25,6 +25,7 @@ class Result:
         target: the only one that is asked for.
         level: what is scored.
         row: put before the names of methods, where experiments give rows.
+        folder: of the experiment.
     """
 
     summary: dict[str, Any]
@@ -32,6 +33,7 @@ class Result:
     target: str | None = None
     level: Level = "window"
     row: str | None = None
+    folder: Path | None = None
 
     @property
     def blocks(self) -> dict[str, dict[str, Any]]:

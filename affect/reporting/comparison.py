@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -115,6 +116,7 @@ class Comparison:
         regrets: of every validator, where something was searched.
         marks: what nobody may overlook: stand-ins, figures of different code or data.
         notes: lines under the table.
+        folders: of the experiments.
     """
 
     title: str
@@ -125,6 +127,7 @@ class Comparison:
     regrets: Sequence[Regret] = ()
     marks: Sequence[str] = ()
     notes: Sequence[str] = field(default_factory=list)
+    folders: Sequence[Path] = ()
 
     def of(self, metric: str) -> dict[tuple[str, str], Figure]:
         return {(figure.method, figure.task): figure for figure in self.figures if figure.metric == metric}

@@ -178,10 +178,14 @@ def _against(statistic: dict[str, Any] | None) -> list[str]:
     difference = comparison["difference"]
     return [
         f"{difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]",
-        f"{comparison['p']:.3f}",
-        f"{comparison['p_holm']:.3f}",
+        _probability(comparison["p"]),
+        _probability(comparison["p_holm"]),
         f"{comparison['helped']}/{comparison['hurt']}",
     ]
+
+
+def _probability(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.0005 else "< .001"
 
 
 def _mean(statistic: dict[str, Any] | None) -> str:

@@ -14,9 +14,11 @@ from small_stand_in import small
 from affect.evaluation.metrics import score
 from affect.evaluation.trivial import trivial
 from affect.reporting.formats import FORMATS, html
+from affect.reporting.page import Picture
 from experiments import comparison as tables
 from experiments.comparison import ROOT, Table
 from experiments.load import load
+from experiments.report.of_table import figures_of
 from scripts.table import main
 
 STORED = Path(__file__).parent / "stored"
@@ -186,6 +188,8 @@ def test_every_table_runs_on_stand_ins(path: Path, tmp_path: Path) -> None:
         assert "STAND-IN: invented recordings of" in text
         assert all(name in text for name in (*expected, "majority", "class-ratio", "random")), form
     assert "| published" not in FORMATS["md"](found)
+    pictures = [block for block in figures_of(found.folders) if isinstance(block, Picture)]
+    assert len(pictures) >= len(found.folders) > 0
     assert {figure.metric for figure in found.figures} == set(shown.metrics)
     assert expected <= {figure.method for figure in found.figures}
 
