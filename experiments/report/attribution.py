@@ -21,6 +21,7 @@ from experiments.streams import grouped
 Learned = Callable[[Plan, Run], tuple[Adaptive, FoldData]]
 _FOLDS = 6
 _WINDOWS = 48  # of the tested people of a fold
+_PICTURES = 8  # the same where a network of pictures is among the encoders, which takes a hundred times as long
 _STEPS = 32
 _ELECTRODES = 8  # at least, for a topography
 COLUMNS = 8
@@ -38,7 +39,8 @@ def attributions(plan: Plan, learned: Learned) -> Iterator[Shown]:
     for run in runs:
         learner, data = learned(plan, run)
         known = data.target_test[~np.isnan(plan.labels[data.target_test, 0])]
-        rows = np.sort(np.random.default_rng(0).permutation(known)[:_WINDOWS])
+        most = _PICTURES if any(plan.windows.shapes[name].size for name in _learns(learner)) else _WINDOWS
+        rows = np.sort(np.random.default_rng(0).permutation(known)[:most])
         for name, values in integrated_gradients(plan, learner, data, rows).items():
             sums[name] = sums.get(name, 0) + np.abs(values).sum(axis=0)
             example.setdefault(name, (int(rows[0]), np.abs(values[0])))
@@ -73,11 +75,14 @@ def integrated_gradients(plan: Plan, learner: Adaptive, data: FoldData, rows: An
         n_steps=_STEPS,
         internal_batch_size=64,
     )
-    return {
-        name: values.detach().double().numpy()
-        for name, values in zip(names, found, strict=True)
-        if not isinstance(network.encoders[name], FrozenEncoder)
-    }
+    learns = _learns(learner)
+    return {name: values.detach().double().numpy() for name, values in zip(names, found, strict=True) if name in learns}
+
+
+def _learns(learner: Adaptive) -> list[str]:
+    """Streams whose encoders see windows as they are; frozen ones have embedded theirs."""
+    encoders = learner.network.encoders
+    return [name for name, encoder in encoders.items() if not isinstance(encoder, FrozenEncoder)]
 
 
 def _drawn(
