@@ -33,6 +33,9 @@ class Encoder(nn.Module, ABC):
     native: ClassVar[bool] = False
     """Takes its stream in its own unit (pictures 0 … 255, a waveform −1 … 1), as its published weights expect; all
     others take it normalised."""
+    apart: bool = False
+    """In training, windows of the source and of the target go through one after the other, so that what is computed
+    over a batch is of one of them."""
 
     def __init__(self, shape: StreamShape) -> None:
         super().__init__()

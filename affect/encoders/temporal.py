@@ -21,8 +21,9 @@ class TemporalCNN(Encoder):
         kernel, stride: of the first block, in samples; the others have kernels of 8. AdaTime takes 5 and 1 for UCI HAR,
             25 and 6 for EEG.
         dropout: after the first block.
-        norm: `group`: GroupNorm, a window's embedding depends on that window alone. `batch`: as in the paper; running
-            statistics of whatever is in the training batches, target windows beside source windows if there are any.
+        norm: `group`: GroupNorm, a window's embedding depends on that window alone. `batch`: BatchNorm as in the
+            paper's code: in training, source windows are normalised by theirs and target windows, if there are any, by
+            theirs; the running statistics follow both in turn.
     """
 
     reads = "samples"
@@ -37,7 +38,7 @@ class TemporalCNN(Encoder):
         norm: Literal["group", "batch"] = "group",
     ) -> None:
         super().__init__(shape)
-        self.out_dim = 2 * width
+        self.out_dim, self.apart = 2 * width, norm == "batch"
         self.first = nn.Sequential(*_block(len(shape.channels), width, kernel, stride, norm), nn.Dropout(dropout))
         self.second = nn.Sequential(*_block(width, 2 * width, 8, 1, norm))
         self.third = nn.Sequential(*_block(2 * width, 2 * width, 8, 1, norm))

@@ -76,7 +76,12 @@ class Network(nn.Module):
 
     def embed(self, batch: Batch) -> dict[str, Tensor]:
         """Stream → (B, D_m) embedding; what stands in the rows of an absent stream means nothing."""
-        return {name: encoder(batch.streams[name]) for name, encoder in self.encoders.items()}
+        return {
+            name: _apart(encoder, batch.streams[name], batch.source)
+            if encoder.apart and encoder.training and not batch.source.all()
+            else encoder(batch.streams[name])
+            for name, encoder in self.encoders.items()
+        }
 
     def fuse(self, embeddings: Mapping[str, Tensor], present: Tensor, domain: Tensor, source: Tensor) -> Reading:
         """{stream: (B, D_m)}, (B, M) bool, (B,) domain, (B,) bool → all that is read from them."""
@@ -133,3 +138,10 @@ class Network(nn.Module):
                 mixed = (mixed + rest / classes).clamp(min=1e-12).log()
             parts.append(mixed)
         return torch.cat(parts, dim=-1)
+
+
+def _apart(encoder: nn.Module, x: Tensor, source: Tensor) -> Tensor:
+    """(B, D) embeddings of source rows, which go through first, and of target rows."""
+    halves = [rows for rows in (source.nonzero()[:, 0], (~source).nonzero()[:, 0]) if len(rows)]
+    embedded = torch.cat([encoder(x[rows]) for rows in halves])
+    return embedded[torch.cat(halves).argsort()]
