@@ -250,6 +250,10 @@ def _check_compute(experiment: Experiment) -> None:
             raise UserError(
                 "compute.devices", str(compute.devices), f"at most {found}, as many as are here", "ask for fewer"
             )
+    for name, cluster in (("ray", experiment.launcher.ray), ("slurm", experiment.launcher.slurm)):
+        if cluster and compute.accelerator == "gpu" and compute.devices > max(1, cluster.gpus):
+            given = f"{cluster.gpus:g} for {compute.devices} devices of each run"
+            raise UserError(f"launcher.{name}.gpus", given, "one for each device", "ask for as many")
 
 
 def _complete_transfer(tree: dict[str, Any], sections: Mapping[str, TransferConfig], key: str) -> None:

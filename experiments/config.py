@@ -217,7 +217,7 @@ class Compute(Section):
 
 class Local(Section):
     workers: Annotated[int, Field(ge=0)] = 0
-    """Runs at a time, each in a process with one thread; 0 is one for each core. On a GPU it is one."""
+    """Runs at a time, each in a process with one thread; 0: one a core. On a GPU or several devices it is one."""
 
 
 class Ray(Section):

@@ -2,7 +2,7 @@
 
 The windows of a step are shared out, gradients averaged. What a step computes over its windows, the distances between
 domains above all, is computed over each device's share: more devices are smaller batches to it, of an effect of their
-own. Validation and what follows training are not divided.
+own. Validation, embeddings of frozen encoders and what follows training are not divided.
 """
 
 import multiprocessing
@@ -13,8 +13,9 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -83,45 +84,69 @@ def beside(plan: Plan, run: Run, build: Build) -> Iterator[Rank]:
         return
     port = _free_port()
     context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    name = run.folder.name
-    others = [
-        context.Process(
-            target=_train_along,
-            args=(plan.experiment, name, build, Rank(rank, port), str(Path.cwd()), sender),
-            daemon=True,
-        )
-        for rank in range(1, devices)
-    ]
-    for other in others:
-        other.start()
+    others: list[tuple[BaseProcess, Connection]] = []
     try:
+        for rank in range(1, devices):
+            receiver, sender = context.Pipe(duplex=False)
+            given = (plan.experiment, run.folder.name, build, Rank(rank, port), str(Path.cwd()), sender)
+            other = context.Process(target=_train_along, args=given, daemon=True)
+            other.start()
+            sender.close()  # the other's end is the only one: what is read here ends with it
+            others.append((other, receiver))
+        for process, receiver in others:
+            _listen(process, receiver)  # until it is ready: nobody waits at the meeting point for one that never comes
         yield Rank(0, port)
-        for other in others:
-            other.join(PATIENCE)  # the last one to leave the last barrier
-    except Exception:
-        if receiver.poll(1.0):  # what stopped one of them is the cause, not that this one waited for it in vain
-            raise receiver.recv() from None
+        for process, _ in others:
+            process.join(PATIENCE)  # the last one to leave the last barrier
+    except UserError:
+        raise
+    except Exception:  # that this one waited in vain, perhaps
+        for process, receiver in others:
+            process.join(1.0)
+            if process.exitcode is not None:
+                _listen(process, receiver)
         raise
     finally:
-        for other in others:
-            other.kill()  # Lightning answers SIGTERM by waiting for the others
-            other.join()
+        for process, _ in others:
+            process.kill()  # Lightning answers SIGTERM by waiting for the others
+            process.join()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()  # the next run's is another
 
 
-def _train_along(experiment: Experiment, name: str, build: Build, rank: Rank, directory: str, sender: Any) -> None:
+def _listen(process: BaseProcess, receiver: Connection) -> None:
+    """Wait for a process's word, and raise what it could not do."""
+    try:
+        said = receiver.recv()
+    except EOFError:
+        process.join()
+        if process.exitcode == 0:
+            return
+        found = f"one of the run's processes ended with exit code {process.exitcode}"
+        raise UserError("compute.devices", found, "all of them to the end", "is there memory for each?") from None
+    if isinstance(said, Exception):
+        raise said
+
+
+def _train_along(
+    experiment: Experiment, name: str, build: Build, rank: Rank, directory: str, sender: Connection
+) -> None:
     from experiments.fit import train
 
     end_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the first process, which ends this one
+    for sent_to_all in (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):  # by SLURM; the first process answers
+        signal.signal(sent_to_all, signal.SIG_IGN)
     os.chdir(directory)
     torch.set_num_threads(1)
     try:
+        if experiment.compute.accelerator == "gpu":
+            torch.cuda.set_device(rank.rank)
         plan = make(experiment)
-        run = next(run for run in plan.runs if run.folder.name == name)
+        run = next((run for run in plan.runs if run.folder.name == name), None)
+        if run is None:
+            raise UserError(name, "code or data that changed during the start", "both at rest", "run it again")
         learner, data = build(plan, run)
+        sender.send(None)
         train(run, learner, data, rank)
     except UserError as error:
         sender.send(error)

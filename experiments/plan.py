@@ -173,19 +173,17 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
     folder = output / f"{experiment.name}-{digest([*by, *(run.folder.name for run in runs)], 8)}"
     first = {(run.method, str(run.drawn)): run for run in reversed(runs)}
     for (method, _), run in first.items():
-        experiment = run.experiment
-        if experiment.methods[method].classical:
-            check_classical(experiment, method, windows.shapes, targets)
+        own = run.experiment  # a candidate's
+        if own.methods[method].classical:
+            check_classical(own, method, windows.shapes, targets)
         else:
             # An encoder that cannot take its stream, or weights that do not fit, say so now and not in every run.
-            if experiment.pretraining and experiment.pretraining.objective:
-                build_objective(
-                    experiment, windows.shapes, build_encoders(experiment, method, windows.shapes, run.weights)
-                )
+            if own.pretraining and own.pretraining.objective:
+                build_objective(own, windows.shapes, build_encoders(own, method, windows.shapes, run.weights))
             else:
-                network = build_network(experiment, method, windows.shapes, targets, run.weights).network
-                check_alignment(experiment, method, network, folds, windows)
-                build_augmentations(experiment.model.augmentations, "model.augmentations", windows.shapes)
+                network = build_network(own, method, windows.shapes, targets, run.weights).network
+                check_alignment(own, method, network, folds, windows)
+                build_augmentations(own.model.augmentations, "model.augmentations", windows.shapes)
     return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped, cache.contents)
 
 

@@ -11,7 +11,7 @@ uv run python scripts/table.py experiments/tables/ravdess_streams.yaml [--run] [
 --any.key=VALUE   changes one leaf of the table, as for experiments/run.py: --study.seeds=[0]
 
 Without --run the table shows what is there. The exit code is 1 where something is missing. Corpora whose root is
-`data/…` are looked for in the folder that AFFECT_DATA names, if it does.
+`data/…` are looked for in the folder that AFFECT_DATA names, if it does, then here.
 """
 
 import argparse

@@ -180,7 +180,8 @@ class Adaptive(Learner):
 
     def on_validation_epoch_end(self) -> None:
         fused = _mean([fused for fused, _ in self._validated])
-        self.log_dict({f"source_val/{name}": value for name, value in self._named(fused.loss, fused.accuracy).items()})
+        told = self._named(fused.loss, fused.accuracy)
+        self.log_dict({f"source_val/{name}": value for name, value in told.items()}, sync_dist=True)
         alone = [heads for _, heads in self._validated if heads is not None]
         if alone and isinstance(self.network.fusion, Decision):
             self.network.fusion.score(self._above_chance(_mean(alone)))

@@ -60,7 +60,7 @@ class Pretraining(Learner):
         for name in self._validated[0][1]:
             values = torch.stack([numbers[name] for _, numbers in self._validated])
             known = ~values.isnan()
-            self.log(f"source_val/{name}", (values * rows)[known].sum() / rows[known].sum())
+            self.log(f"source_val/{name}", (values * rows)[known].sum() / rows[known].sum(), sync_dist=True)
 
     def _loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         found: tuple[Tensor, dict[str, Tensor]] = self.objective(cast("Mapping[str, Encoder]", self.encoders), batch)

@@ -130,7 +130,9 @@ def _learned(plan: Plan, run: Run, folder: Path) -> dict[str, bytes]:
 def _brief(experiment: Experiment) -> Experiment:
     trainer = experiment.trainer.model_copy(update={"max_epochs": min(_EPOCHS, experiment.trainer.max_epochs)})
     wandb = experiment.wandb.model_copy(update={"mode": "disabled"})
-    return experiment.model_copy(update={"trainer": trainer, "wandb": wandb, "missing_streams": False})
+    compute = experiment.compute.model_copy(update={"devices": 1})  # a run's other processes would see true labels
+    changed = {"trainer": trainer, "wandb": wandb, "compute": compute, "missing_streams": False}
+    return experiment.model_copy(update=changed)
 
 
 def _same_folds(protocol: Protocol, trials: pd.DataFrame, other: pd.DataFrame) -> bool:

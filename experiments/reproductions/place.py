@@ -7,7 +7,7 @@ from datamodules.corpora.base import placed
 
 
 def open_data(name: str, root: str | None = None) -> Path:
-    """`root`, or the folder `name` in the one AFFECT_DATA names (default data/).
+    """`root`, or the folder `name` in the one AFFECT_DATA names, or in data/ here.
 
     Raises:
         UserError: it is not there.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -14,9 +15,12 @@ import time
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
+
+from affect.batch import StreamShape
+from affect.encoders import BandMLP
 
 if TYPE_CHECKING:
     from tests.experiments.conftest import Answer, Door, Place, Start
@@ -97,8 +101,6 @@ def test_what_changes_numbers_is_in_the_name_of_a_run(place: Place) -> None:
 def test_precision_and_compilation_reach_the_network(place: Place, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    from affect.encoders import BandMLP
-
     backends, mixed = [], set()
     forward = BandMLP.forward
 
@@ -153,6 +155,8 @@ def test_devices_that_are_not_here_are_refused(place: Place, door: Door, monkeyp
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     asked = ("--compute.accelerator=gpu", "--compute.devices=2")
     door(place.arguments(*asked)).refused("compute.devices", "2", "at most 1", "fewer")
+    slurm = "--launcher={slurm: {gpus: 1, executor: local}}"
+    door(place.arguments(*asked, slurm)).refused("launcher.slurm.gpus", "1 for 2 devices", "each device", "as many")
 
 
 @pytest.mark.parametrize("method", ["source-only", pytest.param("dann", marks=pytest.mark.slow)])
@@ -185,6 +189,27 @@ def test_two_processes_of_a_run_descend_as_one(place: Place, method: str) -> Non
     if method == "source-only":
         for key, tensor in one.items():
             assert tensor.allclose(two[key], atol=1e-4), key
+
+
+class Other(BandMLP):
+    """Breaks where it is not the first process that makes it."""
+
+    def __init__(self, shape: StreamShape, how: Literal["raises", "dies"]) -> None:
+        super().__init__(shape)
+        if multiprocessing.parent_process() is not None:
+            if how == "dies":
+                os._exit(9)
+            raise RuntimeError("this one is another")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "told"), [("raises", "this one is another"), ("dies", "ended with exit code 9")])
+def test_a_process_of_a_run_that_never_comes_is_not_waited_for(place: Place, door: Door, how: str, told: str) -> None:
+    encoder = f"--model.encoders.eeg={{class_path: {__name__}.Other, init_args: {{how: {how}}}}}"
+    answer = door(place.arguments("--data.corpus.subjects=[s01, s02]", "--compute.devices=2", encoder))
+    assert answer.code == 1
+    assert told in answer.err
+    assert not place.done()
 
 
 @pytest.mark.slow

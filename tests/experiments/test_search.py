@@ -12,6 +12,7 @@ from affect.errors import UserError
 from affect.evaluation.selection import VALIDATORS
 from experiments.check import check
 from experiments.load import load
+from experiments.plan import make
 from experiments.search import candidates
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ def test_what_cannot_be_searched_is_refused(place: Place, overrides: tuple[str, 
         check(experiment_of(place, *SEARCH, *overrides))
     assert where in error.value.where
     assert found in error.value.found
+
+
+def test_a_plan_keeps_the_experiment_that_was_asked_for(place: Place) -> None:
+    """What lies beside the results, and what workers make their plan of, is no candidate's."""
+    experiment = check(experiment_of(place, *SEARCH))
+    assert make(experiment).experiment == experiment
 
 
 def test_a_search_ends_in_one_table_with_the_regret_of_every_validator(place: Place, door: Any) -> None:

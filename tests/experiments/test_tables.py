@@ -103,6 +103,7 @@ def test_a_corpus_that_is_not_at_hand(
 ) -> None:
     """Where to get it, gated or open; AFFECT_DATA says where data/ is."""
     monkeypatch.setenv("AFFECT_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where no data/ is
     for name, told in {
         "deap_2012": ("https://www.eecs.qmul.ac.uk/mmv/datasets/deap/", "licence agreement"),
         "eegmat_adaptation": ("https://physionet.org", "scripts/download.py eegmat"),
