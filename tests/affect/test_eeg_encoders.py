@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from torch.nn.functional import avg_pool1d, conv1d, leaky_relu
 
-from affect.batch import Batch, StreamShape
+from affect.batch import StreamShape
 from affect.encoders import (
     Braindecode,
     ElectrodeAttention,
@@ -25,8 +25,6 @@ from affect.encoders import (
 from affect.encoders.eeg import Mixing, TemporalFilter
 from affect.encoders.electrodes import mirrored, positions
 from affect.errors import UserError
-from affect.fusion import Concatenation
-from affect.learners.network import Network
 from experiments.components import build
 from experiments.config import Component
 
@@ -245,33 +243,6 @@ def test_temporal_cnn_holds_running_statistics_only_when_asked() -> None:
     before = asked.eval()(x)
     asked.train()(x)
     assert not torch.allclose(asked.eval()(x), before)
-
-
-def test_source_and_target_go_through_batch_normalisation_apart() -> None:
-    """As in AdaTime: in training what the target holds is nothing to the source; both move the running statistics."""
-    shape, x = StreamShape(tuple("abc"), 128, 50.0), torch.randn(12, 3, 128)
-    source = torch.arange(12) % 3 > 0
-    x[~source] = 5 * x[~source] + 2
-    network = Network({"eeg": TemporalCNN(shape, 8, dropout=0.0, norm="batch")}, Concatenation({"eeg": 16}), {"v": 2})
-    encoder = network.encoders["eeg"]
-
-    def embedded(rows: torch.Tensor) -> torch.Tensor:
-        n = int(rows.sum())
-        nothing = torch.zeros(n, dtype=torch.long)
-        batch = Batch(
-            {"eeg": x[rows]}, torch.ones(n, 1, dtype=torch.bool), torch.zeros(n, 1), source[rows],
-            (~source[rows]).long(), torch.ones(n, 1), nothing, nothing, nothing,
-        )  # fmt: skip
-        return network.embed(batch)["eeg"]
-
-    network.train()
-    together = embedded(torch.ones(12, dtype=torch.bool))
-    assert int(encoder.first[1].num_batches_tracked) == 2
-    torch.testing.assert_close(together[source], embedded(source))
-    torch.testing.assert_close(together[~source], embedded(~source))
-    network.eval()
-    together = embedded(torch.ones(12, dtype=torch.bool))
-    torch.testing.assert_close(together, encoder(x))
 
 
 # braindecode ------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from affect.alignment import DANN
 from affect.batch import Batch, StreamShape
-from affect.encoders import BandMLP, Encoder, LogMelCNN, SpatialFirstEEGNet
+from affect.encoders import BandMLP, Encoder, LogMelCNN, SpatialFirstEEGNet, TemporalCNN
 from affect.fusion import Concatenation
 from affect.learners.adaptive import Adaptive
 from affect.learners.label_loss import label_loss
@@ -256,3 +256,24 @@ def test_concatenation_does_not_see_a_missing_stream() -> None:
     embeddings["audio"][1] = 99.0
     assert torch.equal(fusion(embeddings, present), fused)
     assert fused.shape == (2, fusion.out_dim)
+
+
+def test_source_and_target_go_through_batch_normalisation_apart() -> None:
+    """As in AdaTime: in training what the target holds is nothing to the source; both move the running statistics."""
+    network = Network({"eeg": TemporalCNN(EEG, 8, dropout=0.0, norm="batch")}, Concatenation({"eeg": 16}), {"v": 2})
+    encoder = network.encoders["eeg"]
+    batch = _batch(12, 0, {"eeg": EEG})
+    batch.source = torch.arange(12) % 3 > 0
+    batch.streams["eeg"][~batch.source] = 5 * batch.streams["eeg"][~batch.source] + 2
+
+    def only(rows: Tensor) -> Tensor:
+        part = replace(batch, streams={"eeg": batch.streams["eeg"][rows]}, source=batch.source[rows])
+        return network.embed(part)["eeg"]
+
+    network.train()
+    together = network.embed(batch)["eeg"]
+    assert [int(n) for name, n in encoder.named_buffers() if name.endswith("num_batches_tracked")] == [2, 2, 2]
+    for rows in (batch.source, ~batch.source):
+        torch.testing.assert_close(together[rows], only(rows))
+    network.eval()
+    torch.testing.assert_close(network.embed(batch)["eeg"], encoder(batch.streams["eeg"]))

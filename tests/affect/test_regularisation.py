@@ -133,7 +133,7 @@ def test_decisions_by_validation_trust_the_better_stream() -> None:
     made.eval()
     made.on_validation_epoch_start()
     made.validation_step(rows)
-    made.log_dict = lambda *_: None  # type: ignore[assignment,method-assign]
+    made.log_dict = lambda *_, **__: None  # type: ignore[assignment,method-assign]
     made.on_validation_epoch_end()
     shares = made.network.read(rows).shares
     assert shares is not None
