@@ -98,9 +98,7 @@ def beside(plan: Plan, run: Run, build: Build) -> Iterator[Rank]:
         yield Rank(0, port)
         for process, _ in others:
             process.join(PATIENCE)  # the last one to leave the last barrier
-    except UserError:
-        raise
-    except Exception:  # that this one waited in vain, perhaps
+    except RuntimeError:  # of torch.distributed, perhaps: that this one waited in vain
         for process, receiver in others:
             process.join(1.0)
             if process.exitcode is not None:
@@ -150,7 +148,7 @@ def _train_along(
         train(run, learner, data, rank)
     except UserError as error:
         sender.send(error)
-    except Exception:
+    except Exception:  # whatever it was, the first process waits to hear of it
         sender.send(RuntimeError(traceback.format_exc()))
 
 

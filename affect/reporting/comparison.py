@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from affect.evaluation.metrics import LOWER_IS_BETTER
-from affect.reporting.words import counted
+from affect.reporting.words import counted, probability
 
 MEAN = "mean"
 LEVEL = 0.05
@@ -230,7 +230,7 @@ def _tests(metric: str, figures: list[Figure]) -> list[Block]:
         assert figure.against
         a = figure.against
         difference = f"{a.difference:+.3f} {_between(a.low, a.high, '+')}"
-        texts = [figure.method, figure.task, difference, _p(a.p), _p(a.p_holm), f"{a.effect:+.2f}"]
+        texts = [figure.method, figure.task, difference, probability(a.p), probability(a.p_holm), f"{a.effect:+.2f}"]
         rows.append([Cell(text, a.better) for text in [*texts, f"{a.helped}/{a.hurt}", f"{figure.n}"]])
     caption = (
         f"difference [95 % interval] over {compared[0].over}; p: paired Wilcoxon; Holm over the {len(compared)} "
@@ -295,7 +295,3 @@ def _caption(figures: list[Figure], in_brackets: bool) -> str:
 
 def _between(low: float, high: float, sign: str = "") -> str:
     return f"[{low:{sign}.3f}, {high:{sign}.3f}]"
-
-
-def _p(value: float) -> str:
-    return f"{value:.3f}" if value >= 0.001 else "< 0.001"

@@ -3,7 +3,7 @@
 from typing import Any
 
 from affect.reporting.priors import difference, of_one
-from affect.reporting.words import counted
+from affect.reporting.words import counted, probability
 
 _COLUMNS = {
     "classes": ("balanced_accuracy", "accuracy", "macro_f1", "auroc"),
@@ -178,14 +178,10 @@ def _against(statistic: dict[str, Any] | None) -> list[str]:
     difference = comparison["difference"]
     return [
         f"{difference['mean']:+.3f} [{difference['low']:+.3f}, {difference['high']:+.3f}]",
-        _probability(comparison["p"]),
-        _probability(comparison["p_holm"]),
+        probability(comparison["p"]),
+        probability(comparison["p_holm"]),
         f"{comparison['helped']}/{comparison['hurt']}",
     ]
-
-
-def _probability(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.0005 else "< .001"
 
 
 def _mean(statistic: dict[str, Any] | None) -> str:

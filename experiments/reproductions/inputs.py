@@ -23,9 +23,6 @@ Integers = NDArray[np.int64]
 BLOCK = 60
 """Steps of `Spanned` that share a matrix product; changes no result beyond rounding."""
 
-# No fastmath below: with it, code just compiled and code from numba's cache round differently, and an adversary makes
-# another network of that. It is not faster, either.
-
 
 class Inputs(ABC):
     """M rows, and what N networks of H hidden units have learned of W: an array (N, P, H)."""
@@ -98,6 +95,8 @@ class Spanned(Inputs):
             _spanned(between, before, rows, learned, label[first : first + BLOCK], *rest)
 
 
+# No fastmath below: with it, code just compiled and code from numba's cache round differently, and an adversary makes
+# another network of that. It is not faster, either.
 @numba.njit(cache=True)
 def _step(source, target, label, weight, reach, rate, bias, head, head_bias, unit, unit_bias):  # type: ignore[no-untyped-def]
     """One step of one network, all but W.

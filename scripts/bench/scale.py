@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--people", type=int, nargs="+", default=[4, 32])
     arguments = parser.parse_args()
     print(
-        f"{'people':>6} {'GB':>5} {'read s':>7} {'cached':>6} {'prepare s':>9} {'× read':>6} "
+        f"{'people':>6} {'GB':>5} {'read s':>7} {'cached':>6} {'prepare s':>9} {'× read':>6} {'× cached':>8} "
         f"{'epoch s':>8} {'peak GiB':>8}"
     )
     rows = []
@@ -54,7 +54,8 @@ def main() -> int:
         rows.append(row)
         print(
             f"{people:6d} {row['size']:5.1f} {row['read']:7.2f} {row['cached']:6.2f} {row['prepare']:9.2f} "
-            f"{row['prepare'] / row['read']:6.1f} {row['epoch']:8.1f} {row['peak']:8.2f}",
+            f"{row['prepare'] / row['read']:6.1f} {row['prepare'] / row['cached']:8.1f} "
+            f"{row['epoch']:8.1f} {row['peak']:8.2f}",
             flush=True,
         )
     if len(rows) > 1:

@@ -190,7 +190,7 @@ def test_amazon_of_the_paper(
     ours = tables.collect(table, tmp_path, True, 2)[0]
     found, told = ours.of("accuracy"), ours.told("accuracy")
     for method, (low, high) in expected.items():
-        assert low <= round(found[method, "mean"].mean, 3) <= high  # as the paper tells them
+        assert low <= found[method, "mean"].mean <= high
     tasks = [task for method, task in told if method == "DANN" and task != "mean"]
     if name == "dann_amazon":
         assert sum(found["DANN", task].mean > found["NN", task].mean for task in tasks) >= 8
