@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from affect.evaluation.metrics import LOWER_IS_BETTER
+from affect.reporting.verdict import LEVEL, sign, verdict
 from affect.reporting.words import counted, probability
 
 MEAN = "mean"
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,12 @@ class Against:
     @property
     def better(self) -> bool:
         """Whether the method is better than source-only, and the test holds after Holm."""
-        return self.p_holm < LEVEL and self.effect > 0
+        return self.sign > 0
+
+    @property
+    def sign(self) -> int:
+        """1 better, −1 worse, 0 not told apart after Holm."""
+        return sign(self.p_holm, self.effect)
 
 
 @dataclass(frozen=True)
@@ -237,7 +242,9 @@ def _tests(metric: str, figures: list[Figure]) -> list[Block]:
         f"comparisons of {metric} in this table; effect: matched-pairs rank-biserial correlation; bold: better, and "
         f"p (Holm) < {LEVEL:g}"
     )
-    return [Block(f"{metric}: against source-only under the same normalisation", caption, header, rows)]
+    several = len({figure.task for figure in compared}) > 1
+    told = verdict({f"{f.method} ({f.task})" if several else f.method: f.against.sign for f in compared if f.against})
+    return [Block(f"{metric}: against source-only under the same normalisation", caption, header, rows, [told])]
 
 
 def _regrets(regrets: Sequence[Regret]) -> list[Block]:

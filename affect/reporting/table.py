@@ -3,6 +3,7 @@
 from typing import Any
 
 from affect.reporting.priors import difference, of_one
+from affect.reporting.verdict import sign_of, verdict
 from affect.reporting.words import counted, probability
 
 _COLUMNS = {
@@ -56,7 +57,15 @@ def _counts(facts: dict[str, Any]) -> str:
 
 def _rows(block: dict[str, Any]) -> list[str]:
     caution = difference(block["priors"], block["classes"])
-    return [*_aligned(cells(block)), *([caution] if caution else [])]
+    return [*_aligned(cells(block)), *told_apart(block), *([caution] if caution else [])]
+
+
+def told_apart(block: dict[str, Any]) -> list[str]:
+    """What the tests of the first metric say, where something was compared."""
+    metric = _COLUMNS[block["kind"]][0]
+    signs = {name: sign_of(row["window"][metric]) for name, row in block["methods"].items()}
+    compared = {name: own for name, own in signs.items() if own is not None}
+    return [verdict(compared)] if compared else []
 
 
 def cells(block: dict[str, Any]) -> list[list[str]]:

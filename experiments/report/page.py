@@ -9,7 +9,8 @@ import numpy as np
 
 from affect.reporting.page import Block, Code, Facts, Page, Section, Shown, Table, Text, render
 from affect.reporting.priors import difference, of_all
-from affect.reporting.table import alignments, cells, headline, uncertainty_cells
+from affect.reporting.table import alignments, cells, headline, told_apart, uncertainty_cells
+from affect.reporting.verdict import sign_of
 from affect.reporting.words import counted
 from datamodules.atomic import write_text
 from experiments.report.folder import ExperimentFolder
@@ -117,6 +118,7 @@ def _results(folder: ExperimentFolder) -> list[Block]:
         head, *rows = cells(block)
         trivial = range(len(block["methods"]), len(rows))
         blocks.append(Table(head, rows, headline(target, block, summary), list(trivial), _better(block)))
+        blocks += [Text(told) for told in [told_apart(block)] if told]
         if uncertain := block.get("uncertainty"):
             head, *rows = uncertainty_cells(uncertain)
             blocks.append(Table(head, rows, _HOW_SURE))
@@ -126,13 +128,8 @@ def _results(folder: ExperimentFolder) -> list[Block]:
 
 def _better(block: dict[str, Any]) -> list[int]:
     """Rows that source-only is told apart from, on the better side, in the first metric."""
-    found = []
-    for i, row in enumerate(block["methods"].values()):
-        first = next(iter(row["window"].values()))
-        test = (first or {}).get("vs_source_only")
-        if test and test["p_holm"] < 0.05 and test["helped"] > test["hurt"]:
-            found.append(i)
-    return found
+    rows = block["methods"].values()
+    return [i for i, row in enumerate(rows) if sign_of(next(iter(row["window"].values()))) == 1]
 
 
 def _audit(folder: ExperimentFolder) -> list[Block]:

@@ -30,7 +30,7 @@ def values(mean: float, r: float | None, **more: Any) -> dict[str, Any]:
     }
 
 
-AGAINST = {"difference": statistic(0.04), "p": 0.125, "p_holm": 0.25, "helped": 3, "hurt": 1}
+AGAINST = {"difference": statistic(0.04), "p": 0.125, "p_holm": 0.25, "effect": 0.8, "helped": 3, "hurt": 1}
 SOURCE_ONLY = {"method": "source-only", "normalisation": "source", "setting": "inductive"}
 DANN = {"method": "dann", "normalisation": "source", "setting": "transductive"}
 VALENCE = {
@@ -79,6 +79,7 @@ SUMMARY: dict[str, Any] = {
     "targets": {"valence": VALENCE},
 }
 
+NOTHING = "\nAfter Holm, better than source-only of the same normalisation: nothing. Worse: nothing."
 HEAD = """\
 example · LeaveOneSubjectOut · 4 people, 16 trials, 160 windows · seeds [0, 1] · selection: last
 mean over people, [95 % bootstrap interval over people]
@@ -91,6 +92,7 @@ method       normalisation  setting       balanced accuracy     per trial  accur
 source-only  source         inductive     0.600 [0.550, 0.650]  0.640      0.610     0.590     0.650
 dann         source         transductive  0.640 [0.590, 0.690]  0.700      0.650     0.630     –      +0.040 [-0.010, +0.090]  0.125  0.250     3/1
 majority     –              no signal     0.500 [0.450, 0.550]  0.500      0.510     0.490     0.500"""  # noqa: E501
+CLASSES_TABLE += NOTHING
 VALUES_TABLE = """
 arousal (mean 5.20, sd 2.04, 1.00 to 8.90; scale 1 to 9) · 15 trials, 150 windows · chance: CCC 0.000, r 0.000
 method       normalisation  setting       CCC                    per trial  r      RMSE   MAE    Δ source-only            p      p (Holm)  helped/hurt
@@ -98,6 +100,7 @@ method       normalisation  setting       CCC                    per trial  r   
 source-only  source         inductive     0.300 [0.250, 0.350]   0.400      0.350  2.100  1.600
 dann         source         transductive  0.340 [0.290, 0.390]   0.420      0.400  2.100  1.600  +0.040 [-0.010, +0.090]  0.125  0.250     3/1
 source-mean  –              no signal     0.000 [-0.050, 0.050]  0.000      –      2.100  1.600"""  # noqa: E501
+VALUES_TABLE += NOTHING
 
 
 @pytest.mark.parametrize(
@@ -110,6 +113,18 @@ source-mean  –              no signal     0.000 [-0.050, 0.050]  0.000      �
 )
 def test_the_table_prints_what_the_summary_holds(targets: dict[str, Any], expected: str) -> None:
     assert table({**SUMMARY, "targets": targets}) == expected
+
+
+def test_the_table_says_what_the_tests_told_apart() -> None:
+    """Surely worse is told as surely better is; source-only is not compared."""
+    sure = {**AGAINST, "p_holm": 0.01}
+    rows = {
+        f"{name}/source": {**DANN, "window": classes(0.6, None, vs_source_only=test), "trial": classes(0.6, None)}
+        for name, test in {"a": sure, "b": {**sure, "effect": -0.8}, "c": AGAINST, "d": sure}.items()
+    }
+    block = {**VALENCE, "methods": {**VALENCE["methods"], **rows}}
+    told = "better than source-only of the same normalisation: a/source, d/source. Worse: b/source."
+    assert told in table({**SUMMARY, "targets": {"valence": block}})
 
 
 def test_the_table_says_that_trials_were_left_out() -> None:

@@ -150,7 +150,8 @@ def test_html_escapes_and_stands_alone(stored: Path) -> None:
 
 def tiny(table: Table, place: Path) -> list[str]:
     """The overrides that make a table short: three invented people for each corpus, one epoch, few methods."""
-    corpora: dict[str, object] = {}
+    corpora: dict[str, dict[str, object]] = {}
+    parts = 1
     overrides = ["--trainer.max_epochs=1", "--seeds=[0]", "--wandb.mode=disabled", "--normalisation=source"]
     overrides += [f"--data.cache={place / 'cache'}", f"--output={place / 'runs'}"]
     for one in table.experiments:
@@ -160,7 +161,9 @@ def tiny(table: Table, place: Path) -> list[str]:
         seconds = 1.0 if experiment.data.window.short == "repeat" else max(4.0, experiment.data.window.seconds)
         for corpus in experiment.data.corpus:
             name = corpus.class_path.rpartition(".")[2]
-            corpora[name] = small(name, place, seconds, trials=16 if each else 6)["init_args"]
+            parts = max(corpus.init_args.get("segments", 1), parts)
+            corpora[name] = small(name, place, seconds, segments=parts, trials=16 if each else 6)["init_args"]
+            corpora[name].pop("segments", None)  # each experiment has its own
             overrides += ["--methods={dann: {alignment: affect.alignment.DANN}}"] if len(experiment.methods) > 6 else []
         fewer = {"parts": 2, "groups": 3, "pairs": [[1, 2], [3, 2]]}
         overrides += [f"--protocol.{k}={v}" for k, v in fewer.items() if k in experiment.protocol.init_args]
@@ -168,7 +171,7 @@ def tiny(table: Table, place: Path) -> list[str]:
     return [f"--stand_in={json.dumps(places)}"]
 
 
-LONG = {"adatime_har", "amigos_2018", "deap_2012", "eegain_loso", "libeer_deap", "ravdess_streams"}
+LONG = {"adatime_har", "amigos_2018", "deap_2012", "eegain_loso", "eegmat_adaptation", "libeer_deap", "ravdess_streams"}
 """Tables in slow tests; test_every_config runs their configs all the same."""
 
 
