@@ -138,6 +138,11 @@ class FoldData(pl.LightningDataModule):
         return self._trial[torch.from_numpy(rows)].numpy()
 
     @property
+    def source_alone(self) -> Rows:
+        """source_train without the tested person's labelled windows."""
+        return np.setdiff1d(self.source_train, self._calibration)
+
+    @property
     def rows(self) -> Rows:
         """All windows of the fold's trials."""
         return self._windows.table.of_trials(np.concatenate(list(self._fold.parts.values())))
@@ -173,7 +178,10 @@ class FoldData(pl.LightningDataModule):
                 raise UserError(
                     f"data.streams.{name}", "pictures", "features or samples, which can be mapped", "freeze its encoder"
                 )
-        fitted = {name: fit_map(partial(self._rows_of, name)) for name in self._streams}
+        seen = self.target_unlabelled
+        # A stream that the tested person does not have is like nobody's, and stays as it is.
+        shared = [name for name, stream in self._streams.items() if not len(seen) or stream.present[seen].any()]
+        fitted = {name: fit_map(partial(self._rows_of, name)) for name in shared}
         self._maps, self._mapped = fitted, weight
 
     def _rows_of(self, name: str) -> Iterator[StreamRows]:
@@ -205,7 +213,7 @@ class FoldData(pl.LightningDataModule):
 
     def _shuffled(self, rows: Rows, epoch: int, kind: int) -> Iterator[Batch]:
         rows = np.random.default_rng([self.seed, epoch, kind]).permutation(rows)
-        return (self.gather(rows[i : i + self.batch_size]) for i in range(0, len(rows), self.batch_size))
+        return (self.gather(rows[part]) for part in _steps(len(rows), self.batch_size))
 
     def gather(self, rows: Rows) -> Batch:
         """The batch of the windows `rows`, normalised."""
@@ -240,12 +248,12 @@ class FoldData(pl.LightningDataModule):
         if values.ndim == 5:  # pictures (B, 3, T, H, W): one number a colour
             shift, scale = shift[..., None, None], scale[..., None, None]
         values.sub_(shift).mul_(scale)  # what was gathered is nobody else's
-        if name in self._maps:
-            index = torch.from_numpy(rows)
-            mapped = self._maps[name](values, self._subject[index], self._of_source(index))
-            values = values.lerp(mapped, self._mapped) if self._mapped != 1 else mapped
+        here = torch.from_numpy(stream.present[rows])
+        if name in self._maps and here.any():
+            index, present = torch.from_numpy(rows)[here], values[here]
+            mapped = self._maps[name](present, self._subject[index], self._of_source(index))
+            values[here] = present.lerp(mapped, self._mapped) if self._mapped != 1 else mapped
         if not stream.complete:
-            here = torch.from_numpy(stream.present[rows])
             values.masked_fill_(~here.view(-1, *[1] * (values.ndim - 1)), 0.0)
         return values
 
@@ -282,6 +290,14 @@ def _balance(priors: NDArray[np.int64]) -> NDArray[np.float64]:
     return balance
 
 
+def _steps(rows: int, batch_size: int) -> list[slice]:
+    """Of a pass over rows; one that is left over joins the last step, for one alone BatchNorm cannot learn from."""
+    starts = list(range(0, rows, batch_size))
+    if rows > batch_size > 1 and rows % batch_size == 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], rows], strict=True)]
+
+
 class EpochOrder(Sampler[Rows]):
     """Window numbers of every step: a shuffled pass over the source, with as many target windows beside them.
 
@@ -302,7 +318,7 @@ class EpochOrder(Sampler[Rows]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-len(self.source) // self.batch_size)
+        return len(_steps(len(self.source), self.batch_size))
 
     def __iter__(self) -> Iterator[Rows]:
         source = np.random.default_rng([self.seed, self.epoch, 0]).permutation(self.source)
@@ -311,8 +327,7 @@ class EpochOrder(Sampler[Rows]):
             generator = np.random.default_rng([self.seed, self.epoch, 1])
             passes = -(-len(source) // len(self.target))
             target = np.concatenate([generator.permutation(self.target) for _ in range(passes)])[: len(source)]
-        for i in range(0, len(source), self.batch_size):
-            part = slice(i, i + self.batch_size)
+        for part in _steps(len(source), self.batch_size):
             yield np.concatenate([_share(source[part]), _share(target[part])])
 
 

@@ -87,7 +87,7 @@ def predictions(
             )
             made = {name: model.predict(features).T for name, features in asked.items()}
             if run.experiment.search:
-                found.append(_evidence(model, x, data, held_out, unlabelled, i, len(target.classes)))
+                found.append(_evidence(model, x[~own[known]], data, held_out, unlabelled, i, len(target.classes)))
         except ValueError as error:
             raise UserError(key, f"{component.class_path}: {error}", "a target it can learn", "take another") from None
         for name, values in made.items():

@@ -25,7 +25,7 @@ Scores = dict[str, float | None]
 def of_network(plan: Plan, network: Network, data: FoldData) -> Scores:
     """Every validator's score of a network."""
     train, held_out, target = (
-        _read(network, data, every(rows)) for rows in (data.source_train, data.source_val, data.target_unlabelled)
+        _read(network, data, every(rows)) for rows in (data.source_alone, data.source_val, data.target_unlabelled)
     )
     found = []
     for i, one in enumerate(plan.targets):
@@ -56,7 +56,7 @@ def mean_scores(found: list[Evidence]) -> Scores:
 
 def distance(network: Network, data: FoldData) -> float | None:
     """Proxy A-distance between source-train and target in the network's embedding, held out trial by trial."""
-    source, target = every(data.source_train), every(data.target_unlabelled)
+    source, target = every(data.source_alone), every(data.target_unlabelled)
     if not len(source) or not len(target):
         return None
     here, there = (_array(_read(network, data, rows).features) for rows in (source, target))
@@ -78,7 +78,7 @@ def of_alignment(learner: Adaptive, data: FoldData, before: float | None) -> dic
 
 def _against_frozen(alignment: Alignment, network: Network, data: FoldData, steps: int = 50) -> float:
     """Domain accuracy that an adversary reaches when the encoder no longer moves; of a copy, trained on."""
-    source, target = every(data.source_train), every(data.target_unlabelled)
+    source, target = every(data.source_alone), every(data.target_unlabelled)
     size = min(len(source), len(target))
     even = [rows[np.linspace(0, len(rows) - 1, size).round().astype(int)] for rows in (source, target)]
     seen = _read(network, data, np.concatenate(even))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from affect.alignment import Alignment
 from affect.augmentation import Augmentation
@@ -153,9 +154,18 @@ def build_mapping(experiment: Experiment, method: str) -> Alignment | None:
 
 
 def check_alignment(
-    experiment: Experiment, method: str, network: Network, folds: Sequence[Fold], windows: WindowSet
+    experiment: Experiment,
+    method: str,
+    network: Network,
+    folds: Sequence[Fold],
+    windows: WindowSet,
+    labels: NDArray[np.float32],
 ) -> None:
-    """Refuse an alignment that a fold has not enough source domains or labels for, or that cannot learn the targets."""
+    """Refuse an alignment that a fold has not enough source domains or labels for, or that cannot learn the targets.
+
+    Args:
+        labels: (n_windows, Q), NaN where unknown.
+    """
     found, key = alignment_of(experiment, method), f"methods.{method}.alignment"
     if found is None:
         return
@@ -169,11 +179,12 @@ def check_alignment(
                 f"{found.source_domains} or more, between which it finds what they share",
                 "take more, or another alignment",
             )
-        if found.calibrates and len(fold.target_calibration) == 0:
+        given = windows.table.of_trials(fold.target_calibration)
+        if found.calibrates and np.isnan(labels[given]).all():
             raise UserError(
                 key,
                 f"{found.__name__}, which learns from labels of the tested person, in fold {fold.name} without any",
-                "a protocol that gives some",
+                "a protocol that gives some, of trials that are rated and as long as a window",
                 "set --protocol.calibration=1 or more",
             )
     build_alignment(experiment, method, network, domains + 1)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from affect.alignment.base import Alignment, Windows
 from affect.alignment.batch_statistics import batch_norms, re_estimate
+from affect.transfer.frozen import FrozenEncoder
 
 if TYPE_CHECKING:
     from affect.learners.network import Network
@@ -30,9 +31,11 @@ class AdaBN(Alignment):
             raise ValueError(f"weight {weight}: 0, the source's statistics, to 1, the target's")
 
     def check(self, network: "Network") -> None:
-        if not batch_norms(network.encoders):
+        learning = [encoder for encoder in network.encoders.values() if not isinstance(encoder, FrozenEncoder)]
+        if not any(map(batch_norms, learning)):
             raise ValueError(
-                "AdaBN on encoders without BatchNorm: take BandMLP or TemporalCNN with norm: batch, or DomainBatchNorm"
+                "AdaBN on encoders without BatchNorm, or frozen: take BandMLP or TemporalCNN with norm: batch, or "
+                "DomainBatchNorm"
             )
 
     def after(self, network: "Network", windows: Windows) -> None:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 import torch.nn.functional as F
 from pydantic import PositiveFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from affect.alignment.adversary import domain_head
 from affect.alignment.base import Alignment, Windows
+from affect.alignment.descent import embedding
 
 if TYPE_CHECKING:
     from affect.learners.network import Network
@@ -46,16 +47,19 @@ class ADDA(Alignment):
         super().__init__(dim, classes, domains, weight)
         self.dim, self.epochs, self.learning_rate, self.hidden = dim, epochs, learning_rate, hidden
 
+    def check(self, network: "Network") -> None:
+        if not embedding(network):
+            raise ValueError("ADDA on frozen encoders: it has nothing to move")
+
     def after(self, network: "Network", windows: Windows) -> None:
+        self.check(network)
         was_training = network.training
         network.eval()
         kept = copy.deepcopy(network)
-        encoder = nn.ModuleList([network.encoders, network.fusion])
-        learning = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
         device = next(network.parameters()).device
         head = domain_head(self.dim, self.hidden, 1).to(device)
         of_head = torch.optim.Adam(head.parameters(), self.learning_rate, betas=(0.5, 0.999))
-        of_encoder = torch.optim.Adam(learning, self.weight * self.learning_rate, betas=(0.5, 0.999))
+        of_encoder = torch.optim.Adam(embedding(network), self.weight * self.learning_rate, betas=(0.5, 0.999))
         for epoch in range(self.epochs):
             for source, target in zip(windows.source(epoch), windows.target(epoch), strict=False):
                 with torch.no_grad():

@@ -19,15 +19,15 @@ Sees = Literal["nothing", "statistics", "windows"]
 
 @dataclass
 class AlignmentInput:
-    """One training batch as an alignment sees it; source and target are told apart by `source` alone.
+    """One training batch as an alignment sees it.
 
     Args:
         features: (B, D) fused embeddings, with gradient.
         logits: (B, O), with gradient: the outputs of all targets side by side, a logit for each class or one
             standardised value.
-        label: (B, Q) class number of source rows for each target, or value standardised as its output is; NaN where
-            unknown and in target rows.
-        source: (B,) bool.
+        label: (B, Q) class number of labelled rows for each target, or value standardised as its output is; NaN where
+            unknown, as in all target rows but calibration windows.
+        source: (B,) bool, of a source domain; the tested person's calibration windows are the target's.
         domain: (B,) 0 … K−1 for the source domains, K for the target.
         weight: (B, Q) row weights for each target.
         progress: p = step / total steps, 0 … 1.
@@ -85,6 +85,8 @@ class Alignment(nn.Module, ABC):
     """How many source domains it needs at least."""
     calibrates: ClassVar[bool] = False
     """Whether it needs labelled windows of the tested person: a protocol with `calibration`."""
+    by_outputs: ClassVar[bool] = False
+    """Whether its loss reaches the encoders through the outputs; those of a fusion of decisions teach none."""
 
     def __init__(self, dim: int, classes: Sequence[int], domains: int, weight: float = 1.0) -> None:
         super().__init__()
@@ -92,10 +94,20 @@ class Alignment(nn.Module, ABC):
             raise ValueError(f"weight {weight}: 0 or a positive number")
         if self.maps and weight > 1:
             raise ValueError(f"weight {weight}: 0, the windows as they are, to 1, as they are mapped")
-        self.weight = weight
+        if self.joint and self.sees != "windows":
+            raise ValueError(
+                f"{type(self).__name__} says that it sees {self.sees} of the target, and its training batches hold the "
+                'target\'s windows: set joint = False, or sees = "windows"'
+            )
+        self.weight, self.domains = weight, domains
 
     def check(self, network: "Network") -> None:
         """Before training: refuse, with a ValueError in words, a network that it cannot serve."""
+        if self.by_outputs and network.fusion.decides:
+            raise ValueError(
+                f"{type(self).__name__}, which acts through the outputs, with a fusion of decisions, in which every "
+                "stream learns to decide alone: take another fusion, or an alignment of features"
+            )
 
     def map_stream(self, chunks: Callable[[], Iterator[StreamRows]]) -> StreamMap:
         """Before training, if `maps`: a map of one stream's windows, fitted on what `chunks()` yields, as often as it

@@ -57,7 +57,8 @@ def re_estimate(network: Network, batches: Callable[[], Iterator[Batch]], weight
         order: list[_BatchNorm] = []
         while True:
             moments = Moments()
-            with _listening(encoder, order, moments) as reached:
+            # A compiled encoder does not hear of hooks that came after it was compiled.
+            with _listening(encoder, order, moments) as reached, torch.compiler.set_stance("force_eager"):
                 for batch in batches():
                     rows = batch.streams[name][batch.present[:, i]]
                     if len(rows):

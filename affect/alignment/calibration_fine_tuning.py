@@ -49,13 +49,13 @@ class CalibrationFineTuning(Alignment):
         device = next(network.parameters()).device
         parameters = heads(network) + (embedding(network) if self.part == "all" else [])
         network.eval()
-        if self.part == "all":
-            network.encoders.train()
 
         def losses() -> Iterator[Tensor]:
             for epoch in range(self.epochs):
                 for batch in windows.calibration(epoch):
                     here = batch.to(device)
+                    # BatchNorm cannot learn from one window
+                    network.encoders.train(self.part == "all" and len(here.window) > 1)
                     yield self.weight * label_loss(network, network(here), here).loss.mean()
 
         with learning(network, parameters):

@@ -21,7 +21,8 @@ class CORAL(Alignment):
 
     Args:
         weight: 0, the windows as they are, to 1, as above.
-        between: `source-target`: one C_s, of all source windows; `subjects`: every source person has their own.
+        between: `source-target`: one C_s, of all source windows; `subjects`: every source person has their own,
+            whatever a domain is elsewhere.
         regularisation: r; 1 in the paper, for features of variance 1.
     """
 

@@ -65,9 +65,10 @@ class DANN(Scheduled):
         weight = torch.ones_like(target)
         for i, (out, count) in enumerate(zip(split(batch.logits.detach(), self.classes), self.classes, strict=True)):
             if count:
-                named = (batch.label[:, i : i + 1] == torch.arange(count, device=out.device)).to(out.dtype)
+                named = (batch.label[:, i : i + 1] == torch.arange(count, device=out.device)) & batch.source[:, None]
+                named = named.to(out.dtype)
                 predicted = (out.softmax(dim=1) * target[:, None]).sum(dim=0) / target.sum().clamp(min=1)
                 share = named.sum(dim=0) / named.sum().clamp(min=1)
                 ratio = predicted / share.clamp(min=1e-12)  # of a class without rows, nobody asks for it
-                weight = weight * torch.where(named.any(dim=1), named @ ratio, 1.0)
+                weight = weight * torch.where(named.sum(dim=1) > 0, named @ ratio, 1.0)
         return even(weight, batch.source)

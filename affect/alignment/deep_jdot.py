@@ -28,6 +28,8 @@ class DeepJDOT(Discrepancy):
         labels: β.
     """
 
+    by_outputs = True
+
     def __init__(
         self,
         dim: int,

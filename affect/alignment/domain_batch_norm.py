@@ -19,8 +19,9 @@ EPSILON = 1e-5
 class DomainBatchNorm(Alignment):
     """Every domain's embeddings are normalised by that domain's own statistics, before the heads.
 
-    f ↦ (f − μ_d) / √(σ²_d + ε) for a row of domain d; the paper's γ and β, which all domains share, are in the linear
-    heads. In training μ_d and σ²_d are of the domain's rows in the batch, so a batch should hold some of each; with
+    f ↦ (f − μ_d) / √(σ²_d + ε) for a row of domain d. Domains share γ and β, which are in the linear heads: so they
+    do in Li et al.; Chang et al. learn them for each domain, in every BatchNorm layer, and train once more on pseudo-
+    labels. In training μ_d and σ²_d are of the domain's rows in the batch, so a batch should hold some of each; with
     none but one, that row becomes 0. Afterwards they are of all source windows for source rows and of all unlabelled
     target windows for target rows. In between, in validation, of the batch's source rows.
 
@@ -47,7 +48,7 @@ class DomainBatchNorm(Alignment):
         super().__init__(dim, classes, domains, weight)
         if weight > 1:
             raise ValueError(f"weight {weight}: 0, the embedding as it is, to 1, normalised")
-        self.domains, self.between = domains, between
+        self.between = between
         self.register_buffer("mean", torch.zeros(2, dim))  # source, target
         self.register_buffer("variance", torch.ones(2, dim))
         self.register_buffer("known", torch.tensor(False))

@@ -25,7 +25,8 @@ def members(batch: AlignmentInput, between: Between, domains: int) -> Tensor:
 class Discrepancy(Scheduled):
     """A distance d between the embeddings of domains: L = λ · mean over source domains k of d(k, target).
 
-    Only pairs count of which both have at least two rows in the batch.
+    Only pairs count of which both have at least two rows in the batch. λ grows as in DANN's paper, whatever the paper
+    of a distance does, unless `schedule` is `constant`.
 
     Args:
         weight: λ at the end of training.
@@ -43,7 +44,7 @@ class Discrepancy(Scheduled):
         schedule: Schedule = "paper",
     ) -> None:
         super().__init__(dim, classes, domains, weight, schedule)
-        self.classes, self.domains, self.between = tuple(classes), domains, between
+        self.classes, self.between = tuple(classes), between
 
     @abstractmethod
     def distances(self, batch: AlignmentInput, share: Tensor, count: Tensor) -> Tensor:

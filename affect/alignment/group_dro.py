@@ -26,13 +26,14 @@ class GroupDRO(Alignment):
     sees = "nothing"
     joint = False
     source_domains = 2
+    by_outputs = True
     q: Tensor
 
     def __init__(
         self, dim: int, classes: Sequence[int], domains: int, weight: float = 1.0, rate: PositiveFloat = 0.01
     ) -> None:
         super().__init__(dim, classes, domains, weight)
-        self.domains, self.rate = domains, rate
+        self.rate = rate
         self.register_buffer("q", torch.full((domains,), 1 / domains))
 
     def forward(self, batch: AlignmentInput) -> tuple[Tensor, dict[str, Tensor]]:

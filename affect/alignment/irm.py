@@ -28,10 +28,11 @@ class IRM(Alignment):
     sees = "nothing"
     joint = False
     source_domains = 2
+    by_outputs = True
 
     def __init__(self, dim: int, classes: Sequence[int], domains: int, weight: float = 1.0, start: Share = 0.0) -> None:
         super().__init__(dim, classes, domains, weight)
-        self.classes, self.domains, self.start = tuple(classes), domains, start
+        self.classes, self.start = tuple(classes), start
 
     def derivative(self, logits: Tensor, label: Tensor) -> Tensor:
         """(B, O), (B, Q) → (B, Q) of each row's loss by the multiplier of its outputs; 0 without a label."""

@@ -17,6 +17,8 @@ class JAN(Discrepancy):
     the paper's linear-time estimate takes each row once.
     """
 
+    by_outputs = True
+
     def distances(self, batch: AlignmentInput, share: Tensor, count: Tensor) -> Tensor:
         predictions = beliefs(batch.logits, self.classes)
         return mmd(gaussians(batch.features) * gaussians(predictions, widths=(1.0,)), share)

@@ -24,6 +24,8 @@ class MCC(Scheduled):
         schedule: of λ.
     """
 
+    by_outputs = True
+
     def __init__(
         self,
         dim: int,

@@ -26,7 +26,7 @@ class MCD(Scheduled):
     Args:
         weight: λ at the end of training.
         hidden: units of the heads' hidden layers; 0 for linear heads.
-        schedule: of λ.
+        schedule: of λ; `paper` is DANN's.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ class MixStyle(Alignment):
 
     The style of a window is mean μ and deviation σ of each of its channels, over time or over a channel's features (of
     a picture, over its pixels and time). With λ ~ Beta(α, α) for each window x and another, x', of another source
-    domain: x̃ = (λσ + (1 − λ)σ') · (x − μ) / σ + λμ + (1 − λ)μ' (eq. 3–5 of the paper).
+    domain, drawn for each stream: x̃ = (λσ + (1 − λ)σ') · (x − μ) / σ + λμ + (1 − λ)μ' (eq. 3–5 of the paper).
 
     The paper mixes after the first blocks of a ResNet. Here it is the input, because encoders are anything, and because
     in physiology offset and amplitude of a channel are what a person's style is in the first place. It takes away what

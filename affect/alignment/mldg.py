@@ -27,6 +27,7 @@ class MLDG(Alignment):
     sees = "nothing"
     joint = False
     source_domains = 2
+    by_outputs = True
 
     def __init__(
         self,
@@ -40,7 +41,7 @@ class MLDG(Alignment):
         super().__init__(dim, classes, domains, weight)
         if held_out >= 1:
             raise ValueError(f"held_out {held_out}: a share below 1, so that domains are left to train on")
-        self.domains, self.step, self.held_out = domains, step, held_out
+        self.step, self.held_out = step, held_out
 
     def forward(self, batch: AlignmentInput) -> tuple[Tensor, dict[str, Tensor]]:
         assert batch.risk_under is not None

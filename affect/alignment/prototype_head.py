@@ -22,8 +22,8 @@ class PrototypeHead(Alignment):
 
     With mean embeddings c_k of class k in the source and t_k in the calibration windows, the prototype is
     p_k = c_k + share · (t_k − c_k); a class without calibration windows moves as the others do on average. Logits are
-    −½‖f − p_k‖² up to ½‖f‖², which all classes share, and so those of a linear head (section 2.4 of the paper):
-    weights p_k, bias −½‖p_k‖². A class that never occurs is never named.
+    −‖f − p_k‖² up to ‖f‖², which all classes share, and so those of a linear head (section 2.4 of the paper): weights
+    2 p_k, bias −‖p_k‖². A class that never occurs is never named.
 
     Args:
         weight: 0, the trained head, to 1, prototypes: weights and biases are mixed, and with them the outputs.
@@ -47,7 +47,7 @@ class PrototypeHead(Alignment):
             raise ValueError(f"weight {weight}: 0, the trained head, to 1, prototypes")
         if 0 in classes:
             raise ValueError("PrototypeHead for values: only classes have prototypes")
-        self.classes, self.domains, self.share = tuple(classes), domains, share
+        self.classes, self.share = tuple(classes), share
 
     def check(self, network: "Network") -> None:
         if network.head is None:
@@ -66,8 +66,8 @@ class PrototypeHead(Alignment):
             average = move.nanmean(dim=0).nan_to_num() if bool((seen & known).any()) else torch.zeros_like(before[0])
             moved = before + self.share * torch.where(known[:, None], after - before, average)
             prototypes = torch.where(seen[:, None], moved, torch.where(known[:, None], after, 0.0))
-            rows.append(prototypes)
-            biases.append(torch.where(seen | known, -0.5 * prototypes.square().sum(dim=1), NEVER))
+            rows.append(2 * prototypes)
+            biases.append(torch.where(seen | known, -prototypes.square().sum(dim=1), NEVER))
         network.head.weight.lerp_(torch.cat(rows).to(network.head.weight), self.weight)
         network.head.bias.lerp_(torch.cat(biases).to(network.head.bias), self.weight)
 

@@ -64,7 +64,7 @@ class SHOT(Alignment):
             for epoch in range(self.epochs):
                 network.eval()
                 labels = self._pseudo_labels(network, windows, epoch)
-                network.encoders.train()
+                network.encoders.train(len(labels) > 1)  # BatchNorm cannot learn from one window
                 at = 0
                 for batch in windows.target(epoch):
                     outputs = network(batch.to(device))

@@ -22,7 +22,8 @@ class SubspaceAlignment(Alignment):
 
     Args:
         weight: 0, the windows as they are, to 1, as above.
-        between: `source-target`: one P_s, of all source windows; `subjects`: every source person has their own.
+        between: `source-target`: one P_s, of all source windows; `subjects`: every source person has their own,
+            whatever a domain is elsewhere.
         components: d; as many as there are numbers at most.
     """
 

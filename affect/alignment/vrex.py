@@ -23,10 +23,11 @@ class VREx(Alignment):
     sees = "nothing"
     joint = False
     source_domains = 2
+    by_outputs = True
 
     def __init__(self, dim: int, classes: Sequence[int], domains: int, weight: float = 1.0, start: Share = 0.0) -> None:
         super().__init__(dim, classes, domains, weight)
-        self.domains, self.start = domains, start
+        self.start = start
 
     def forward(self, batch: AlignmentInput) -> tuple[Tensor, dict[str, Tensor]]:
         risks = domain_risks(batch.risk, batch.weight, batch.domain, self.domains)

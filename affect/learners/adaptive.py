@@ -112,6 +112,7 @@ class Adaptive(Learner):
     def _seen(self, reading: Reading, halves: Sequence[Batch]) -> AlignmentInput:
         """The batch as an alignment sees it; a mixed row has both its labels' risk, and the label that weighs more."""
         batch, network = halves[0], self.network
+        assert self.alignment is not None
 
         def risks(outputs: Tensor) -> Tensor:
             each = [risk(network, outputs, half, self.regularisation.label_smoothing) for half in halves]
@@ -129,9 +130,9 @@ class Adaptive(Learner):
             features=reading.features,
             logits=reading.outputs,
             label=labels(network, batch),
-            source=batch.source,
+            source=batch.domain != self.alignment.domains - 1,
             domain=batch.domain,
-            weight=batch.weight,
+            weight=torch.stack([half.weight for half in halves]).sum(dim=0),
             progress=self.global_step / self._steps,
             risk=risks(reading.outputs),
             parameters=dict(network.named_parameters()),

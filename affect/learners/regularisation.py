@@ -51,12 +51,13 @@ def mix(batch: Batch, alpha: float) -> tuple[Batch, Batch]:
     """Mixed windows with the one half of their labels, and the same rows with the other half (Zhang et al., ICLR 2018).
 
     Source rows are mixed with rows of the same person (the domain stays true) that have the same streams; target rows
-    are left alone. One λ ~ Beta(α, α) a batch.
+    are left alone. One λ ~ Beta(α, α) a batch, or 1 − λ if that is more: a row keeps the larger part of itself.
 
     Returns:
         (mixed, other): both hold the mixed windows, each one row's labels, weighted by λ and by 1 − λ.
     """
     share = torch.distributions.Beta(alpha, alpha).sample().to(batch.weight)
+    share = torch.maximum(share, 1 - share)
     partner = _partners(batch)
     streams = {name: x[partner].lerp(x, share) for name, x in batch.streams.items()}  # a row with itself is itself
     mixed = replace(batch, streams=streams, weight=share * batch.weight)

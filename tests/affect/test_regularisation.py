@@ -6,6 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from affect.alignment import GroupDRO
+from affect.alignment.adversary import domains_of
+from affect.alignment.domain_risks import label_risk
+from affect.alignment.domains import members
 from affect.augmentation import Noise
 from affect.batch import Batch, StreamShape
 from affect.encoders import BandMLP
@@ -58,7 +62,7 @@ def test_mixup_stays_within_a_person() -> None:
     assert torch.equal(mixed.label.isnan(), rows.label.isnan())
     assert torch.equal(mixed.streams["eeg"][~rows.source], rows.streams["eeg"][~rows.source])
     share = (mixed.weight / rows.weight)[0, 0]
-    assert 0 < share < 1
+    assert 0.5 <= share < 1  # the row's own label is the one that weighs more
     changed = 0
     for row in range(len(rows.window)):
         part = (mixed.streams["eeg"][row] - share * rows.streams["eeg"][row]) / (1 - share)
@@ -113,6 +117,35 @@ def test_with_labels_mixed_the_loss_is_the_mixture_of_both() -> None:
     each = torch.stack([made._label_loss(outputs, (half,)).loss[0] for half in halves])
     weight = torch.stack([half.weight[half.source].sum() for half in halves])
     torch.testing.assert_close(loss(made, rows), (each * weight).sum() / weight.sum())
+
+
+def test_an_alignment_sees_the_risk_of_both_labels() -> None:
+    """What GroupDRO puts in the place of the label loss, and takes away, is the label loss."""
+    made, rows = learner(Regularisation(mixup=0.4)), batch()
+    made.alignment = GroupDRO(8, (2,), 4)
+    made._steps = 1
+    rows.label[:9] = torch.nan
+    rows.weight[rows.label.isnan()] = 0.0  # as FoldData has it
+    torch.manual_seed(2)
+    halves = mix(rows, 0.4)
+    reading = made.network.read(halves[0])
+    seen = made._seen(reading, halves)
+    torch.testing.assert_close(label_risk(seen.risk, seen.weight), made._label_loss(reading.outputs, halves).loss[0])
+
+
+def test_the_tested_persons_labelled_windows_are_the_targets() -> None:
+    """They teach the heads, and are no source people to an alignment, whatever it is between."""
+    made, rows = learner(Regularisation()), batch()
+    made.alignment = GroupDRO(8, (2,), 4)
+    made._steps = 1
+    own = rows.domain == 3
+    rows.source[own] = torch.arange(int(own.sum())) % 2 == 0
+    rows.label[own & rows.source] = 1.0
+    seen = made._seen(made.network.read(rows), (rows,))
+    assert torch.equal(seen.source, ~own)
+    assert torch.equal(seen.label.isnan()[:, 0], ~rows.source)
+    assert torch.equal(domains_of(seen, "source-target"), own.long())
+    assert torch.equal(members(seen, "source-target", 4)[:, 1], members(seen, "subjects", 4)[:, 3])
 
 
 def test_augmentations_are_for_training_alone() -> None:

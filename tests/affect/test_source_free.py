@@ -11,7 +11,7 @@ import torch
 from sklearn.neighbors import NearestCentroid
 from torch import Tensor, nn
 
-from affect.alignment import SHOT, TENT, AdaBN, Alignment, CalibrationFineTuning, PrototypeHead
+from affect.alignment import ADDA, SHOT, TENT, AdaBN, Alignment, CalibrationFineTuning, PrototypeHead
 from affect.alignment.shot import pseudo_labels
 from affect.alignment.tent import affine_parameters
 from affect.batch import Batch, StreamShape
@@ -20,6 +20,7 @@ from affect.errors import UserError
 from affect.fusion import Concatenation, Decision
 from affect.learners.label_loss import label_loss
 from affect.learners.network import Network
+from affect.transfer import FrozenEncoder
 
 TARGET = 2
 """Number of the target's domain, beside two source people."""
@@ -244,7 +245,7 @@ def test_prototypes_name_the_nearest_mean(share: float) -> None:
         squares = ((asked[:, None] - mixed[None]) ** 2).sum(-1)
         logits = outputs[i].numpy()
         np.testing.assert_allclose(
-            logits - logits.mean(1, keepdims=True), -0.5 * (squares - squares.mean(1, keepdims=True)), atol=1e-3
+            logits - logits.mean(1, keepdims=True), squares.mean(1, keepdims=True) - squares, atol=2e-3
         )
         assert logits.shape[1] == classes
 
@@ -283,5 +284,50 @@ def test_refusals() -> None:
     with pytest.raises(UserError, match="lower the learning_rate"):
         _make(CalibrationFineTuning, part="all", epochs=60, learning_rate=1e6).after(network, _Windows())
     network.encoders.requires_grad_(False)
-    with pytest.raises(ValueError, match="frozen"):
-        _make(SHOT).check(network)
+    for kind in (SHOT, ADDA):
+        with pytest.raises(ValueError, match="frozen"):
+            _make(kind).check(network)
+    encoder = network.encoders["x"]
+    assert isinstance(encoder, BandMLP)
+    normal = _network("batch")
+    normal.encoders["x"] = FrozenEncoder(normal.encoders["x"])
+    with pytest.raises(ValueError, match="or frozen"):
+        _make(AdaBN).check(normal)
+
+
+def test_a_compiled_encoder_takes_the_targets_statistics() -> None:
+    """As it does where it is not compiled, and though it was run before."""
+    plain, compiled = _network("batch"), _network("batch")
+    compiled.encoders["x"].compile(backend="aot_eager")
+    compiled.eval()(next(_Windows().target(0)))
+    for network in (plain, compiled):
+        _make(AdaBN).after(network, _Windows())
+    assert _moved(_network("batch"), compiled) == _moved(_network("batch"), plain) != set()
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[name], value)
+
+
+def test_what_a_class_says_it_sees_is_what_its_batches_hold() -> None:
+    class Liar(Alignment):
+        sees = "nothing"
+
+    with pytest.raises(ValueError, match="set joint = False"):
+        _make(Liar)
+
+
+@pytest.mark.parametrize("kind", [SHOT, CalibrationFineTuning])
+def test_one_window_is_enough(kind: Callable[..., Alignment]) -> None:
+    """BatchNorm stays as it is, and nothing falls over."""
+    network, one = _network("batch"), _batch(30, 1, TARGET, True)
+
+    class One(_Windows):
+        def target(self, epoch: int) -> Iterator[Batch]:
+            yield one
+
+        def calibration(self, epoch: int) -> Iterator[Batch]:
+            yield one
+
+    _make(kind, epochs=2, **({"part": "all"} if kind is CalibrationFineTuning else {})).after(network, One())
+    moved = _moved(_network("batch"), network)
+    assert moved
+    assert not any("running" in name for name in moved)

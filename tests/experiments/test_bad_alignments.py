@@ -27,6 +27,12 @@ VALUES = "--data.target={class_path: datamodules.targets.Value, init_args: {rati
             "take more",
         ),
         ((METHOD % ("MCC", ""), VALUES), "methods.dann.alignment", "", "see affect.alignment.MCC"),
+        (
+            (METHOD % ("MCC", ""), "--model.fusion=affect.fusion.Decision"),
+            "methods.dann.alignment",
+            "affect.alignment.MCC",
+            "see affect.alignment.MCC",
+        ),
         ((METHOD % ("AdaBN", ""),), "methods.dann.alignment", "AdaBN", "see affect.alignment.AdaBN"),
         ((METHOD % ("CORAL", "weight: 2"),), "methods.dann.alignment", "weight", "see affect.alignment.CORAL"),
         (
