@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -182,7 +182,7 @@ def make(experiment: Experiment, progress: Callable[[str, int, int], None] = lam
                 build_objective(own, windows.shapes, build_encoders(own, method, windows.shapes, run.weights))
             else:
                 network = build_network(own, method, windows.shapes, targets, run.weights).network
-                check_alignment(own, method, network, folds, windows)
+                check_alignment(own, method, network, folds, windows, labels)
                 build_augmentations(own.model.augmentations, "model.augmentations", windows.shapes)
     return Plan(experiment, windows, targets, labels, folds, runs, folder, cache.dropped, cache.contents)
 
@@ -260,9 +260,11 @@ def _runs(
             }
             spec = json.loads(json.dumps(spec))
             aligns = alignment_of(experiment, name)
-            sees: Sees = aligns.sees if aligns else "nothing"
+            sees: Sees | Literal["labels"] = aligns.sees if aligns else "nothing"
             if experiment.selection in READS_TARGET:
                 sees = "windows"
+            if experiment.selection == "oracle":
+                sees = "labels"
             runs.append(
                 Run(
                     fold=fold,

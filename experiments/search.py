@@ -40,12 +40,14 @@ def candidates(experiment: Experiment) -> dict[str, list[Candidate]]:
     if search is None:
         return {name: [Candidate({}, experiment)] for name in experiment.methods}
     found = {}
+    common = [] if search.sampler == "grid" else _random(search.space, search.budget, search.seed)
     for number, (name, method) in enumerate(experiment.methods.items()):
         own = {f"methods.{name}.{key}": values for key, values in method.search.items()}
-        space = {**search.space, **own}
-        drawn = _grid(space, search.budget, name) if search.sampler == "grid" else []
-        if search.sampler == "random":
-            drawn = _random(space, search.budget, name, np.random.default_rng([search.seed, number]))
+        if search.sampler == "grid":
+            drawn = _grid({**search.space, **own}, search.budget, name)
+        else:
+            generator = np.random.default_rng([search.seed, 1 + number])
+            drawn = [values | {key: _draw(choice, generator) for key, choice in own.items()} for values in common]
         found[name] = [Candidate(values, _with(experiment, values)) for values in drawn]
     return found
 
@@ -60,21 +62,22 @@ def _grid(space: Space, budget: int, method: str) -> list[dict[str, Any]]:
             "search.budget",
             f"{budget}, and a grid of {len(every)} for {method}",
             "the same number for every method, source-only too: an equal budget",
-            f"give {method} more or fewer values in search.space or methods.{method}.search, or take random",
+            f"take random, which draws from methods.{method}.search too, or search what all methods share alone",
         )
     return every
 
 
-def _random(space: Space, budget: int, method: str, generator: np.random.Generator) -> list[dict[str, Any]]:
-    """As many draws as the budget says, all different."""
+def _random(space: Space, budget: int, seed: int) -> list[dict[str, Any]]:
+    """As many draws as the budget says, all different, of what all methods share: each is tried with the same ones."""
     most = math.prod(math.inf if isinstance(values, Range) else len(values) for values in space.values())
     if most < budget:
         raise UserError(
             "search.budget",
-            f"{budget}, and {most:g} different settings of {method}",
+            f"{budget}, and {most:g} different settings of source-only",
             "as many settings for every method, source-only too: an equal budget",
-            f"give {method} more values in search.space or methods.{method}.search, or lower the budget",
+            "give more values in search.space, or lower the budget",
         )
+    generator = np.random.default_rng([seed, 0])
     drawn: list[dict[str, Any]] = []
     while len(drawn) < budget:
         values = {key: _draw(choice, generator) for key, choice in space.items()}

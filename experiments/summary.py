@@ -149,7 +149,9 @@ def _methods(plan: Plan, target: Target, groups: dict[tuple[str, str], list[Run]
             values = collect([score(p, target.name, target.classes, level)["subjects"] for p in by_seed])
             if method == "source-only":
                 reference[normalisation, level] = values
-            against = None if method == "source-only" else reference[normalisation, level]
+            # What was chosen by the target's labels is nothing to test.
+            alone = method == "source-only" or plan.experiment.selection == "oracle"
+            against = None if alone else reference[normalisation, level]
             row[level] = statistics(values, against)
         rows[f"{method}/{normalisation}"] = row
     _correct(rows, target)

@@ -14,16 +14,21 @@ baseline+subject is subject."""
 
 
 def setting(
-    normalisation: Normalisation, sees: Literal["nothing", "statistics", "windows"], calibration: int = 0
+    normalisation: Normalisation,
+    sees: Literal["nothing", "statistics", "windows", "labels"],
+    calibration: int = 0,
 ) -> str:
     """What a method saw of the target.
 
     `inductive`: nothing. `transductive-stats`: its unlabelled statistics. `transductive`: its unlabelled windows, in
     training, afterwards or to choose by. `calibrated(k)`: the labels of k of its trials, whatever else it saw.
+    `oracle`: all its labels, to choose by.
 
     Args:
         sees: what the method itself looks at, beside its normalisation.
     """
+    if sees == "labels":
+        return "oracle"
     if calibration:
         return f"calibrated({calibration})"
     if sees == "windows":

@@ -43,6 +43,8 @@ def test_every_method_gets_as_many_settings_and_the_same_draws_each_time(place: 
         assert candidate.experiment.trainer.learning_rate == rate
         assert candidate.experiment.methods["dann"].alignment.init_args["weight"] == weight
         assert 1e-4 <= rate <= 1e-2
+    shared = [[candidate.drawn["trainer.learning_rate"] for candidate in several] for several in found.values()]
+    assert shared[0] == shared[1]  # every method is tried with the same ones
     many = candidates(experiment_of(place, *SEARCH, "--search.budget=400"))["source-only"]
     below = np.mean([candidate.drawn["trainer.learning_rate"] < 1e-3 for candidate in many])
     assert abs(below - 0.5) < 0.1  # even in the logarithm
@@ -105,8 +107,11 @@ def test_a_search_ends_in_one_table_with_the_regret_of_every_validator(place: Pl
     again = door(place.arguments(*SEARCH, "--selection=oracle"))
     assert len(list((place.output / "runs").iterdir())) == runs
     assert "selection: oracle" in again.out
+    assert "After Holm" in answer.out
+    assert "After Holm" not in again.out  # what was chosen by the labels is not tested
     other = next(path for path in place.output.glob("small-*") if path != folder)
     rows = json.loads((other / "summary.json").read_text())["targets"]["valence"]
+    assert {row["setting"] for row in rows["methods"].values()} == {"oracle"}
     for row, told in rows["selection"].items():
         assert rows["methods"][row]["window"]["balanced_accuracy"]["mean"] == pytest.approx(
             told["oracle"]["balanced_accuracy"]
