@@ -29,6 +29,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from affect.errors import UserError
 from affect.evaluation.metrics import Level
+from affect.evaluation.trivial import TRIVIAL
 from affect.reporting.comparison import MEAN, Comparison, Figure, Published
 from datamodules.download.sources import read_sources
 from experiments.components import build
@@ -36,7 +37,7 @@ from experiments.config import Component, Experiment, Section
 from experiments.data import build_corpora
 from experiments.load import load, put, read
 from experiments.reproductions.study import Row, Study, finished, run
-from experiments.results import TRIVIAL, Result, corrected, mixture, stored
+from experiments.results import Result, corrected, mixture, stored
 
 ROOT = Path(__file__).resolve().parent.parent
 Text = Annotated[str, Field(min_length=1)]
@@ -108,7 +109,7 @@ class Table(Section):
         if strangers:
             raise ValueError(f"published figures of {sorted(strangers)}, which are not among `metrics`")
         if self.methods:
-            known = {*self.methods, *TRIVIAL.values()}
+            known = {*self.methods, *TRIVIAL}
             named = {method for one in self.published for method in one.figures} | {*self.beats, *self.beats.values()}
             if named - known:
                 raise ValueError(f"{sorted(named - known)} not among `methods`")

@@ -11,9 +11,6 @@ from affect.evaluation.metrics import Level
 from affect.evaluation.statistics import holm
 from affect.reporting.comparison import Against, Figure, Regret
 
-TRIVIAL = {"majority": "majority", "class-ratio": "class-ratio", "uniform": "random", "source-mean": "source-mean"}
-"""Predictor in a summary → its row."""
-
 
 @dataclass(frozen=True)
 class Result:
@@ -53,7 +50,7 @@ class Result:
         found = []
         for task, block in self.blocks.items():
             rows = [(self._named(name), row, False) for name, row in block["methods"].items()]
-            rows += [(TRIVIAL[kind], row, True) for kind, row in block.get("trivial", {}).items()]
+            rows += [(kind, row, True) for kind, row in block.get("trivial", {}).items()]
             for method, row, trivial in rows:
                 for metric in metrics:
                     if metric not in row[self.level]:

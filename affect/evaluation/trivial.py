@@ -7,10 +7,13 @@ import pandas as pd
 
 from affect.evaluation.metrics import Level, columns_of
 
+TRIVIAL = ("majority", "class-ratio", "random", "source-mean")
+"""Predictors of classes, three of them, and of values."""
+
 
 def trivial_of(classes: Sequence[str]) -> tuple[str, ...]:
     """Kinds of trivial predictor of a target with these classes, none for a regression."""
-    return ("majority", "class-ratio", "uniform") if classes else ("source-mean",)
+    return TRIVIAL[:3] if classes else TRIVIAL[3:]
 
 
 def trivial(
@@ -25,7 +28,7 @@ def trivial(
 
     Args:
         kind: `majority`: always the most frequent class of the source; `class-ratio`: a draw from the source's class
-            shares; `uniform`: a fair draw; `source-mean`: the mean of the source's values. One draw, the same in
+            shares; `random`: a fair draw; `source-mean`: the mean of the source's values. One draw, the same in
             every run.
         source: of the source windows: share of each class, or the `mean` of the values.
         level: whether a draw is made for each window or for each trial.

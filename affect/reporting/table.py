@@ -151,7 +151,7 @@ def alignments(found: dict[str, Any], search: dict[str, Any] | None) -> list[str
     if search:
         lines.append(f"{search['candidates']} settings tried with every method ({search['sampler']})")
     told = {row: f"{_number(v['a_distance_before'])} → {_number(v['a_distance_after'])}" for row, v in found.items()}
-    if any("adversary" in v for v in found.values()):
+    if any(v["a_distance_after"] is not None for v in found.values()):
         lines.append(
             "proxy A-distance source–target before → after training (0: alike, 2: apart): "
             + ", ".join(f"{row} {text}" for row, text in told.items())

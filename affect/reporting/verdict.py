@@ -18,10 +18,10 @@ def sign_of(statistic: Mapping[str, Any] | None) -> int | None:
 
 
 def verdict(signs: Mapping[str, int]) -> str:
-    """`After Holm, better than source-only: nothing. Worse: mcd/subject.`
+    """`After Holm (p < 0.05), better than source-only of the same normalisation: nothing. Worse: mcd/subject.`
 
     Args:
         signs: of all that were compared.
     """
     better, worse = (", ".join(name for name, own in signs.items() if own == told) or "nothing" for told in (1, -1))
-    return f"After Holm, better than source-only of the same normalisation: {better}. Worse: {worse}."
+    return f"After Holm (p < {LEVEL:g}), better than source-only of the same normalisation: {better}. Worse: {worse}."

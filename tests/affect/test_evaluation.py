@@ -280,7 +280,7 @@ def many() -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(
-    ("kind", "expected"), [("majority", [0, 1, 0]), ("class-ratio", PRIORS), ("uniform", [1 / 3] * 3)]
+    ("kind", "expected"), [("majority", [0, 1, 0]), ("class-ratio", PRIORS), ("random", [1 / 3] * 3)]
 )
 def test_trivial_predictors_name_classes_in_their_shares(kind: str, expected: list[float], many: pd.DataFrame) -> None:
     found = trivial(kind, many, "v", CLASSES, SOURCE)

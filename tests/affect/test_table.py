@@ -79,7 +79,7 @@ SUMMARY: dict[str, Any] = {
     "targets": {"valence": VALENCE},
 }
 
-NOTHING = "\nAfter Holm, better than source-only of the same normalisation: nothing. Worse: nothing."
+NOTHING = "\nAfter Holm (p < 0.05), better than source-only of the same normalisation: nothing. Worse: nothing."
 HEAD = """\
 example · LeaveOneSubjectOut · 4 people, 16 trials, 160 windows · seeds [0, 1] · selection: last
 mean over people, [95 % bootstrap interval over people]

@@ -207,7 +207,7 @@ def test_trivial_rows_agree_with_their_closed_forms(q: float) -> None:
     """Named high with chance s: right in qs + (1 − q)(1 − s), F1 the mean of 2qs / (q + s) and the same of low."""
     n = 20_000
     one = pd.DataFrame({"window": range(n), "trial": range(n), "subject": "s", "label_v": np.arange(n) < round(q * n)})
-    for kind, s in {"class-ratio": q, "uniform": 0.5, "majority": float(q > 0.5)}.items():
+    for kind, s in {"class-ratio": q, "random": 0.5, "majority": float(q > 0.5)}.items():
         guessed = trivial(kind, one, "v", ["low", "high"], {"low": 1 - q, "high": q})
         found = score(guessed.astype({"label_v": float}), "v", ["low", "high"], "window")["mean"]
         assert found["accuracy"] == pytest.approx(q * s + (1 - q) * (1 - s), abs=0.015)
