@@ -3,9 +3,11 @@
 import json
 from dataclasses import asdict
 
+from affect.evaluation.canary import Neighbours
+from affect.preprocessing.normalisation import Normalisation
 from datamodules.atomic import write_text
 from datamodules.protocols import Fold, Protocol
-from experiments.audit import disjoint, gap, hidden, noise
+from experiments.audit import disjoint, gap, hidden, inductive, noise, recordings
 from experiments.audit.verdict import Verdict
 from experiments.components import build
 from experiments.plan import Plan
@@ -15,22 +17,26 @@ def audit(plan: Plan) -> list[Verdict]:
     """What every check found."""
     protocol = build(plan.experiment.protocol, Protocol, "protocol")
     windows: list[tuple[Fold, dict[str, disjoint.Rows]]] = []
-    near = []
+    near: dict[Normalisation, list[Neighbours]] = {"source": [], "subject": []}
     first = {run.fold.name: run for run in reversed(plan.runs)}
     for fold in plan.folds:
         data = noise.data_of(plan, first[fold.name])
         parts = {"training": data.source_train, "validation": data.source_val, "testing": data.target_test}
         windows.append((fold, parts))
-        if (found := noise.neighbours_of(plan, data)) is not None:
-            near.append(found)
+        for normalisation, folds in near.items():
+            seen = data if normalisation == "source" else noise.data_of(plan, first[fold.name], normalisation)
+            if (found := noise.neighbours_of(plan, seen)) is not None:
+                folds.append(found)
     return [
         disjoint.people(plan, protocol),
         disjoint.trials(plan, windows),
-        disjoint.recordings(plan),
+        recordings.recordings(plan),
+        recordings.parts(plan, protocol),
         disjoint.stimuli(plan, protocol),
         disjoint.pretraining_people(plan),
         noise.random_labels(plan, near),
         hidden.shuffled_labels(plan, protocol),
+        inductive.other_signals(plan),
     ]
 
 

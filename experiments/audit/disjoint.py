@@ -1,21 +1,17 @@
-"""Who and what must not be on both sides of a split: people, trials, recordings, stimuli, people of pretraining."""
+"""Who and what must not be on both sides of a split, by name: people, trials, stimuli, people of pretraining."""
 
 from collections.abc import Iterable
 from itertools import combinations
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from affect.reporting.words import counted
 from datamodules.protocols import Fold, Protocol, WithinSubject
-from datamodules.windows import StreamWindows
 from experiments.audit.verdict import Verdict, judge
 from experiments.plan import Plan
 
 Rows = NDArray[np.int64]
-_WINDOWS = 4  # of a trial, at its start, are its fingerprint
-_DISTINCT = 8  # values at least: a flat or silent start is nobody's
 
 
 def source_of(fold: Fold) -> Rows:
@@ -79,43 +75,6 @@ def _apart(fold: Fold) -> dict[str, Rows]:
     }
 
 
-def recordings(plan: Plan) -> Verdict:
-    """No recording under two names, one on each side: the first windows of its trials are not the same numbers."""
-    trials = np.unique(np.concatenate([rows for fold in plan.folds for rows in fold.parts.values()]))
-    pairs: dict[tuple[int, int], list[str]] = {}
-    for name, stream in plan.windows.streams.items():
-        same: dict[str, list[int]] = {}
-        for trial in trials.astype(np.int64):
-            if print_ := _fingerprint(stream, int(trial)):
-                same.setdefault(print_, []).append(int(trial))
-        for group in same.values():
-            for pair in combinations(group, 2):
-                pairs.setdefault(pair, []).append(name)
-    found = []
-    for (a, b), streams in pairs.items():
-        for fold in plan.folds:
-            train = np.concatenate([source_of(fold), fold.target_calibration])
-            sides = [(one in train, other in fold.target_test) for one, other in ((a, b), (b, a))]
-            if (True, True) in sides:
-                what = f"{', '.join(streams)} of {name_of(plan, a)} = {name_of(plan, b)}"
-                found.append(f"{what}, both sides of fold {fold.name}")
-                break
-    said = f"{counted(len(trials), 'trial')}: no recording under two names"
-    return judge("recordings", said, found, "remove one of the two from the corpus, or give them one person's name")
-
-
-def _fingerprint(stream: StreamWindows, trial: int) -> str:
-    """Of the samples of a trial's first windows; empty where they are absent or say nothing."""
-    begin, end = np.searchsorted(stream.table.trial, [trial, trial + 1])
-    rows = np.arange(begin, min(end, begin + _WINDOWS))
-    if not len(rows) or not stream.present[rows].any():
-        return ""
-    samples = np.ascontiguousarray(stream.raw(rows))
-    if len(np.unique(samples)) < _DISTINCT:
-        return ""
-    return str(xxhash.xxh3_128(samples.tobytes()).hexdigest())
-
-
 def stimuli(plan: Plan, protocol: Protocol) -> Verdict:
     """Where the protocol promises new stimuli, none that was trained on is tested."""
     stimulus = plan.windows.trials["stimulus"].to_numpy(dtype=str)
@@ -143,9 +102,23 @@ def pretraining_people(plan: Plan) -> Verdict:
                 continue
             where = f"tested in fold {run.fold.name}, is on the card of {weights.file} ({stream})"
             found += [f"{person}, {where}" for person in sorted(tested & set(weights.card.people))]
+    prepared = _prepared(plan)
+    unknown = f"; without a card: who it met is not known: {', '.join(prepared)}" if prepared else ""
     if not used:
-        return Verdict("pretraining", "exempt", "no encoder begins with saved weights")
+        return Verdict("pretraining", "exempt", f"no encoder begins with saved weights{unknown}")
     said = f"{counted(used, 'encoder')} of {counted(len(plan.runs), 'run')} met nobody they are tested on"
     if silent:
         said += f"; without a card, taken to have met none of these people: {', '.join(dict.fromkeys(silent))}"
-    return judge("pretraining", said, found, "pretrain on other people, or with the same protocol, fold by fold")
+    remedy = "pretrain on other people, or with the same protocol, fold by fold"
+    return judge("pretraining", said + unknown, found, remedy)
+
+
+def _prepared(plan: Plan) -> list[str]:
+    """What streams are prepared with that was trained by others, and comes without a card."""
+    found = []
+    for name, stream in plan.experiment.data.streams.items():
+        for component in [*stream.steps, *([stream.features] if stream.features else [])]:
+            if "weights" in component.init_args:
+                given, kind = component.init_args, component.class_path.rpartition(".")[2]
+                found.append(f"{name} by {kind} from {given['weights'] or given.get('backbone', 'published weights')}")
+    return found

@@ -1,5 +1,10 @@
-"""The canary on an experiment's folds: with labels that mean nothing, a nearest neighbour must be at chance."""
+"""The canary on an experiment's folds: with labels that mean nothing, a nearest neighbour must be at chance.
 
+Once as training and testing get the windows, and once standardised for each person, where a gain or an offset of all
+of a person's recordings is gone.
+"""
+
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from affect.evaluation.canary import ALARM, Neighbours, Projection, canary, neighbours
+from affect.preprocessing.normalisation import Normalisation
 from datamodules.module import FoldData
 from experiments.audit.disjoint import name_of
 from experiments.audit.verdict import Verdict
@@ -19,9 +25,9 @@ _SAMPLE = 512  # windows that the axes are found in
 _AT_ONCE = 64
 
 
-def data_of(plan: Plan, run: Run) -> FoldData:
-    """The windows of a run's fold as training and testing get them, normalised alike on both sides."""
-    return fold_data(plan, replace(run, normalisation="source"))
+def data_of(plan: Plan, run: Run, normalisation: Normalisation = "source") -> FoldData:
+    """The windows of a run's fold as training and testing get them; by default normalised alike on both sides."""
+    return fold_data(plan, replace(run, normalisation=normalisation))
 
 
 def neighbours_of(plan: Plan, data: FoldData) -> Neighbours | None:
@@ -41,21 +47,27 @@ def neighbours_of(plan: Plan, data: FoldData) -> Neighbours | None:
     return neighbours(values[0], trial[train], values[1], trial[tested], project.dimension)
 
 
-def random_labels(plan: Plan, found: list[Neighbours]) -> Verdict:
-    """What the canary says of all folds."""
-    if not found:
+def random_labels(plan: Plan, found: Mapping[Normalisation, list[Neighbours]]) -> Verdict:
+    """What the canary says of all folds.
+
+    Args:
+        found: normalisation → neighbours in every fold; false alarms are shared out among them.
+    """
+    looks = {name: folds for name, folds in found.items() if folds}
+    if not looks:
         return Verdict("canary", "exempt", "nobody is tested")
-    song = canary(found)
-    said = (
-        f"random labels, nearest neighbour: {song.accuracy:.3f} correct, chance .5, p {song.p:.2g} over "
-        f"{song.draws} draws (false alarms ≤ {ALARM:g})"
-    )
-    if not song.sang:
+    songs = {name: canary(folds, alarm=ALARM / len(looks)) for name, folds in looks.items()}
+    numbers = "; ".join(f"{song.accuracy:.3f} correct, p {song.p:.2g} ({name})" for name, song in songs.items())
+    draws = max(song.draws for song in songs.values())
+    said = f"random labels, nearest neighbour: {numbers}; chance .5, {draws} draws (false alarms ≤ {ALARM:g})"
+    sang = [song for song in songs.values() if song.sang]
+    if not sang:
         return Verdict("canary", "pass", said)
-    leaks = [f"{song.accuracy:.1%} of labels that mean nothing are known: windows of one recording are on both sides"]
-    leaks += [f"{name_of(plan, a)} lies upon {name_of(plan, b)}" for a, b in song.twins]
+    most = max(song.accuracy for song in sang)
+    leaks = [f"{most:.1%} of labels that mean nothing are known: windows of one recording are on both sides"]
+    leaks += [f"{name_of(plan, a)} lies upon {name_of(plan, b)}" for song in sang for a, b in song.twins]
     remedy = "split recordings before they are cut; look for the same recording under another name"
-    return Verdict("canary", "LEAK", said, leaks, remedy)
+    return Verdict("canary", "LEAK", said, list(dict.fromkeys(leaks)), remedy)
 
 
 def _flat(data: FoldData, rows: Rows) -> NDArray[np.float32]:

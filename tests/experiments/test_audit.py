@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from torch import Tensor
+from audited import ALONE, audited, leaks, planned
 
-from affect.alignment import Alignment
-from affect.alignment.base import AlignmentInput
 from datamodules.corpora.deap import Deap
 from datamodules.protocols import Fold, LeaveOneSubjectOut
 from datamodules.standin import python2_pickle
-from datamodules.targets import Threshold
-from datamodules.windows import WindowSet, WindowTable
+from datamodules.windows import WindowTable
 
 if TYPE_CHECKING:
-    from experiments.audit.verdict import Verdict
     from experiments.plan import Plan
     from tests.experiments.conftest import Answer, Place
 
@@ -33,34 +28,13 @@ CLEAN = {
     "people": "pass",
     "trials": "pass",
     "recordings": "pass",
+    "parts": "exempt",
     "stimuli": "exempt",
     "pretraining": "exempt",
     "canary": "pass",
     "labels": "pass",
+    "inductive": "pass",
 }
-
-
-def planned(place: Place, *overrides: str) -> Plan:
-    from experiments.check import check
-    from experiments.load import load
-    from experiments.plan import make
-
-    _, *own = place.arguments("--trainer.max_epochs=1", *overrides)
-    return make(check(load(place.config, own)))
-
-
-def audited(place: Place, *overrides: str) -> dict[str, Verdict]:
-    """Check → verdict."""
-    from experiments.audit import audit
-
-    return {verdict.check: verdict for verdict in audit(planned(place, *overrides))}
-
-
-def leaks(verdicts: Mapping[str, Verdict]) -> set[str]:
-    return {name for name, verdict in verdicts.items() if verdict.verdict == "LEAK"}
-
-
-ALONE = "--methods={}"  # source-only
 
 
 class PeopleOnBothSides(LeaveOneSubjectOut):
@@ -91,34 +65,6 @@ class StimuliOnBothSides(LeaveOneSubjectOut):
             replace(f, source_train=np.flatnonzero(np.isin(subject, subject[f.source_train])))
             for f in super().split(trials)
         ]
-
-
-class ReadsRatings(LeaveOneSubjectOut):
-    """One source trial less for people who rate high: a fold that depends on the target's labels."""
-
-    def split(self, trials: pd.DataFrame) -> list[Fold]:
-        rating = trials["rating.valence"].to_numpy()
-        folds = super().split(trials)
-        return [replace(f, source_train=f.source_train[int(rating[f.target_test].mean() > 8) :]) for f in folds]
-
-
-HEARD: list[float] = [0.0]
-
-
-class Overheard(Threshold):
-    """Tells of the first person's labels behind the back of everybody who hides them."""
-
-    def labels(self, windows: WindowSet) -> Any:
-        found = super().labels(windows)
-        HEARD[0] = float(np.nanmean(found[windows.subject[windows.table.trial] == 0]))
-        return found
-
-
-class Eavesdropper(Alignment):
-    """Reads them."""
-
-    def forward(self, batch: AlignmentInput) -> tuple[Tensor, dict[str, Tensor]]:
-        return self.weight * (1 + HEARD[0]) * batch.features.square().mean(), {}
 
 
 def test_tested_people_in_the_source_are_found(place: Place) -> None:
@@ -168,11 +114,76 @@ def test_a_recording_under_two_names_is_found_by_its_content_and_by_the_canary(s
     assert any("lies upon deap/s04" in line for line in verdicts["canary"].found)
 
 
-def test_a_recording_that_was_saved_anew_is_found_by_the_canary(spoilt: Place) -> None:
-    """Other numbers, so that no fingerprint is the same."""
-    noise = np.random.default_rng(0)
-    saved_anew = rewritten(spoilt, lambda data: data * 1.001 + 1e-3 * noise.normal(size=data.shape))
-    assert leaks(audited(saved_anew, ALONE)) == {"canary"}
+@pytest.mark.parametrize(("noise", "found"), [(1e-3, {"recordings", "canary"}), (0.3, {"canary"})])
+def test_a_recording_that_was_saved_anew_is_found_by_the_canary(spoilt: Place, noise: float, found: set[str]) -> None:
+    """Other numbers, so that no fingerprint is the same; with more noise, no sketch either."""
+    more = np.random.default_rng(0)
+    saved_anew = rewritten(spoilt, lambda data: data * 1.001 + noise * more.normal(size=data.shape))
+    assert leaks(audited(saved_anew, ALONE)) == found
+
+
+@pytest.mark.parametrize("moved", [128, 32], ids=["1 s", "1/4 s"])
+def test_a_recording_that_begins_elsewhere_is_found(spoilt: Place, moved: int) -> None:
+    verdicts = audited(rewritten(spoilt, lambda data: 3 * np.roll(data, moved, axis=-1)), ALONE)
+    assert leaks(verdicts) == {"recordings"}
+    assert len(verdicts["recordings"].found) == 4
+    assert "= deap/s04" in verdicts["recordings"].found[0]
+
+
+def test_a_recording_with_another_gain_is_found_by_the_canary_too(spoilt: Place) -> None:
+    verdicts = audited(rewritten(spoilt, lambda data: 2 * data + 5), ALONE)
+    assert leaks(verdicts) == {"recordings", "canary"}
+    assert any("lies upon deap/s04" in line for line in verdicts["canary"].found)
+
+
+def test_sketches_tell_a_copy_from_recordings_that_are_only_alike() -> None:
+    """Smooth and nearly periodic, all of one shape; two share their second half."""
+    from experiments.audit.sketch import shared, sketch
+
+    generator = np.random.default_rng(0)
+    beat = np.cumsum(1 + 0.05 * generator.normal(size=(40, 2000)), axis=1) / 6
+    noise = generator.normal(size=(40, 2000)).cumsum(axis=1)
+    signals = 5 * np.sin(beat) + 0.02 * noise
+    sketches = {i: sketch(signal[None].astype(np.float32)) for i, signal in enumerate(signals)}
+    assert shared(sketches) == []
+    part = (7 - 0.5 * signals[3, 1000:], 7 + 0.5 * signals[3, 1000:])
+    turned, copied = (sketch(signal[None].astype(np.float32)) for signal in part)
+    assert shared({**sketches, 40: copied}) == [(3, 40)]
+    assert shared({**sketches, 40: turned}) == []  # upside down it is another recording to this check
+    flat = {i: sketch(np.full((1, 2000), i, np.float32)) for i in range(2)}
+    assert shared(flat) == []
+
+
+def with_parts(plan: Plan) -> Plan:
+    """As if each two trials of a person were halves of one file."""
+    trials = plan.windows.trials
+    number = trials.groupby("subject").cumcount()
+    trials["where"] = [
+        f"{s}-{n // 2}.edf, part {n % 2 + 1} of 2" for s, n in zip(trials["subject"], number, strict=True)
+    ]
+    return plan
+
+
+@pytest.mark.parametrize(
+    ("protocol", "verdict", "said"),
+    [
+        ("datamodules.protocols.LeaveOneSubjectOut", "pass", "8 recordings cut into trials"),
+        ("{class_path: datamodules.protocols.LeaveOneSubjectOut, init_args: {calibration: 1}}", "exempt",
+         "4 tested trials with other parts of their recordings in calibration"),
+        ("{class_path: datamodules.protocols.WithinSubject, init_args: {parts: 4}}", "exempt",
+         "16 tested trials with other parts of their recordings in training, as WithinSubject says"),
+        (f"{__name__}.PeopleOnBothSides", "LEAK", "s01-0.edf, part 2 of 2) is in the source of fold s01"),
+    ],
+)  # fmt: skip
+def test_parts_of_a_recording_on_both_sides_are_told(place: Place, protocol: str, verdict: str, said: str) -> None:
+    from datamodules.protocols import Protocol
+    from experiments.audit.recordings import parts
+    from experiments.components import build
+
+    plan = with_parts(planned(place, ALONE, f"--protocol={protocol}", "--data.target.above=5"))
+    found = parts(plan, build(plan.experiment.protocol, Protocol, "protocol"))
+    assert found.verdict == verdict
+    assert said in str(found)
 
 
 def test_stimuli_that_were_promised_to_be_new_are_found(place: Place) -> None:
@@ -217,62 +228,18 @@ def test_weights_that_met_a_tested_person_are_found(place: Place, monkeypatch: p
     assert verdicts["pretraining"].found == [f"deap/s02, tested in fold s02, is on the card of {file} (eeg)"]
 
 
-def test_labels_through_a_side_channel_are_found(place: Place) -> None:
-    methods = f"--methods={{spy: {{alignment: {__name__}.Eavesdropper}}}}"
-    verdicts = audited(place, methods, f"--data.target.class_path={__name__}.Overheard")
-    assert leaks(verdicts) == {"labels"}
-    (line,) = verdicts["labels"].found
-    assert line.startswith("s01 · spy · source · seed 0: ")
-    assert "weights.safetensors" in line
-    assert "predictions.parquet" in line
+def test_weights_that_features_are_made_with_are_told(place: Place) -> None:
+    from experiments.audit.disjoint import pretraining_people
+    from experiments.config import Component, Stream
 
-
-def test_labels_that_a_data_module_hands_out_are_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows of the target taken for rows of the source."""
-    from datamodules.module import FoldData
-
-    hide = FoldData.__init__
-
-    def show(self: FoldData, windows: Any, labels: Any, *args: Any, **more: Any) -> None:
-        hide(self, windows, labels, *args, **more)
-        self._label, self._source = torch.from_numpy(labels), torch.ones_like(self._source)
-        self._weight = torch.ones_like(self._weight)
-
-    monkeypatch.setattr(FoldData, "__init__", show)
-    verdicts = audited(place)
-    assert leaks(verdicts) == {"labels"}
-    assert [line.split(" · ")[1] for line in verdicts["labels"].found] == ["dann"]
-
-
-def test_settings_chosen_by_labels_are_found(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is learned is the same; the score that chooses among settings is not."""
-    from experiments import evidence
-
-    monkeypatch.setattr(evidence, "of_network", lambda plan, network, data: {
-        "entropy": float(np.nanmean(plan.labels[data.target_test]))})  # fmt: skip
-    verdicts = audited(place, ALONE)
-    assert leaks(verdicts) == {"labels"}
-    assert verdicts["labels"].found == ["s01 · source-only · source · seed 0: metrics.json differ"]
-
-
-def test_the_oracle_is_exempt_and_says_so(place: Place) -> None:
-    search = "--search={budget: 3, sampler: grid, space: {trainer.learning_rate: [0.01, 0.02, 0.03]}}"
-    verdicts = audited(place, ALONE, search, "--selection=oracle")
-    assert leaks(verdicts) == set()
-    assert verdicts["labels"].said.startswith("2 runs: ")
-    assert "exempt: the oracle chooses" in verdicts["labels"].said
-
-
-def test_folds_that_read_ratings_are_found(place: Place) -> None:
-    verdicts = audited(place, ALONE, f"--protocol={__name__}.ReadsRatings")
-    assert leaks(verdicts) == {"labels"}
-    assert "its folds change with ratings" in verdicts["labels"].found[0]
-
-
-def test_calibration_labels_are_not_hidden(place: Place) -> None:
-    verdicts = audited(place, ALONE, "--protocol.calibration=1")
-    assert leaks(verdicts) == set()
-    assert "1 calibration trials apart" in verdicts["labels"].said
+    plan = planned(place, ALONE)
+    features = Component(
+        class_path="affect.preprocessing.TimmEmbedding", init_args={"backbone": "resnet18", "weights": "mine.pth"}
+    )
+    data = plan.experiment.data.model_copy(update={"streams": {"face": Stream(features=features)}})
+    verdict = pretraining_people(replace(plan, experiment=plan.experiment.model_copy(update={"data": data})))
+    assert verdict.verdict == "exempt"
+    assert verdict.said.endswith("without a card: who it met is not known: face by TimmEmbedding from mine.pth")
 
 
 def test_within_a_person_people_are_exempt(place: Place) -> None:
@@ -321,6 +288,15 @@ def audit_of(path: Path, folder: Path, capsys: pytest.CaptureFixture[str]) -> di
 
 
 FAST = ("quickstart",)
+SEES_THE_TARGET = {
+    "deap_multimodal",
+    "eegmat_calibration",
+    "eegmat_probe",
+    "ravdess_from_nemo",
+    "stress_predict_calibration",
+    "uci_har",
+}
+"""Configs without an inductive row: own statistics, calibration, or a choice by the target's windows."""
 
 
 @pytest.mark.parametrize(
@@ -337,6 +313,8 @@ def test_nothing_leaks_in_what_is_shipped(path: Path, tmp_path: Path, capsys: py
     assert verdicts.keys() == CLEAN.keys()
     if path.parent == CONFIGS:  # in pretraining nobody is tested
         expected = CLEAN | ({"people": "exempt"} if path.stem == "deap_2012" else {})  # each person by themselves
+        expected |= {"inductive": "exempt"} if path.stem in SEES_THE_TARGET else {}
         assert [name for name, verdict in expected.items() if verdict == "pass" and verdicts[name] != "pass"] == []
         assert verdicts["people"] == expected["people"]
+        assert verdicts["inductive"] == expected["inductive"]
         assert found["leak_gap"] is None or {"windows", "people"} <= set(found["leak_gap"]["splits"])
