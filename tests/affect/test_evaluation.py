@@ -204,7 +204,14 @@ def test_the_paired_test_is_scipys(drawn: list[tuple[float, float]]) -> None:
     found = paired(method, reference)
     assert found.difference.mean == pytest.approx(difference.mean())
     assert (found.helped, found.hurt) == ((difference > 0).sum(), (difference < 0).sum())
-    assert found.p == pytest.approx(wilcoxon(method, reference).pvalue if difference.any() else 1.0)
+    differ = difference[difference != 0]
+    assert found.p == pytest.approx(wilcoxon(differ).pvalue if len(differ) else 1.0)
+
+
+def test_people_who_do_not_differ_leave_the_test_exact() -> None:
+    """Five of 24 differ, all for the better: two of the 32 ways in which they could."""
+    method = np.concatenate([np.zeros(19), [0.1, 0.2, 0.3, 0.4, 0.5]])
+    assert paired(method, np.zeros(24)).p == pytest.approx(2 / 32)
 
 
 def test_five_people_all_helped_have_the_p_of_two_in_thirty_two() -> None:
